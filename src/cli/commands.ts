@@ -1,0 +1,15 @@
+import type { CliCommand } from "./command.ts";
+import { classifyCommand } from "./commands/classify.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { embedCommand } from "./commands/embed.ts";
+import { modelsCommand } from "./commands/models.ts";
+import { searchCommand } from "./commands/search.ts";
+
+/** Every command, in the order of `florence --help`. */
+export const commands: readonly CliCommand[] = [
+  classifyCommand,
+  searchCommand,
+  embedCommand,
+  modelsCommand,
+  doctorCommand,
+];

@@ -1,0 +1,116 @@
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { UserError } from "../../core/errors.ts";
+import { fileError } from "../../io/file-errors.ts";
+import { type ClassifiedFile, classify } from "../../tasks/classification/classification.ts";
+import { checkLabels, checkTemplates } from "../../tasks/classification/prompts.ts";
+import { bareTemplates, defaultTemplates } from "../../tasks/classification/templates.data.ts";
+import { zeroShotClassifier } from "../../tasks/classification/zero-shot-classifier.ts";
+import { BatchReport } from "../batch-report.ts";
+import {
+  addJsonOption,
+  addModelOption,
+  defineCommand,
+  integerBetween,
+  type JsonOption,
+  type ModelOption,
+} from "../command.ts";
+import type { CommandContext } from "../context.ts";
+
+interface ClassifyCommandOptions extends ModelOption, JsonOption {
+  readonly labels?: string;
+  readonly labelsFile?: string;
+  readonly templates: string;
+  readonly top: number;
+}
+
+/** `florence classify`: which of the given labels a picture shows. */
+export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>({
+  name: "classify",
+  summary: "Tell which of your labels each picture shows",
+  details: "Labels are plain words or phrases: nothing is trained. Folders are searched for pictures recursively.",
+  examples: [
+    { line: 'florence classify photo.jpg --labels "cat,dog,bicycle"', does: "choose among three labels" },
+    { line: "florence classify photos/ --labels-file labels.txt --top 3", does: "a whole folder, labels one a line" },
+    {
+      line: 'florence classify photos/ --labels "indoors,outdoors" --json | head',
+      does: "one JSON object a picture, for other programs",
+    },
+  ],
+  configure(command: Command) {
+    command.argument("<path...>", "picture files and folders");
+    command.option("-l, --labels <list>", "labels, separated by commas");
+    command.option("--labels-file <file>", "labels, one a line");
+    command.option(
+      "--templates <default|none|file>",
+      "prompts that each label is put into; in a file, one a line with {} for the label",
+      "default",
+    );
+    command.option("--top <count>", "how many labels to print for each picture", integerBetween(1, 10_000), 5);
+    addJsonOption(addModelOption(command));
+  },
+
+  async run(context, [paths], options) {
+    // Labels are checked before the model is loaded: a slip of the pen is answered at once.
+    const labels = checkLabels(await readLabels(options));
+    const templates = checkTemplates(await readTemplates(options.templates));
+    const model = await context.loadModel(options.model);
+    const report = new BatchReport(context, "classify", Boolean(options.json));
+    try {
+      const classifier = await zeroShotClassifier(model, labels, templates, {
+        cacheFolder: context.cacheFolder,
+        signal: context.signal,
+        onWarning: context.log,
+      });
+      const results = classify(paths, model, classifier, { top: options.top, signal: context.signal });
+      for await (const result of results) {
+        if ("error" in result) await report.fail(result);
+        else await report.succeed(options.json ? JSON.stringify(result) : describe(result, context));
+      }
+      return report.finish();
+    } finally {
+      report.stop();
+      await model.dispose();
+    }
+  },
+});
+
+function describe({ path, predictions }: ClassifiedFile, { colors }: CommandContext): string {
+  const parts = predictions.map(({ label, probability }, rank) => {
+    const text = `${label} ${(100 * probability).toFixed(1)} %`;
+    return rank === 0 ? colors.bold(text) : text;
+  });
+  return `${path}  ${parts.join("  ")}`;
+}
+
+async function readLabels({ labels, labelsFile }: ClassifyCommandOptions): Promise<string[]> {
+  if (labels !== undefined && labelsFile !== undefined) {
+    throw new UserError("bad-argument", "classify: --labels and --labels-file exclude each other. Give one of them.");
+  }
+  if (labels !== undefined) return labels.split(",");
+  if (labelsFile !== undefined) return readLines(labelsFile);
+  throw new UserError(
+    "bad-argument",
+    'classify: labels are needed, got none. Add --labels "cat,dog" or --labels-file.',
+  );
+}
+
+async function readTemplates(choice: string): Promise<readonly string[]> {
+  if (choice === "default") return defaultTemplates;
+  if (choice === "none") return bareTemplates;
+  return readLines(choice);
+}
+
+/** The lines of a text file that are not blank. */
+async function readLines(path: string): Promise<string[]> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw fileError(path, error);
+  }
+  return text
+    .replace(/^\uFEFF/, "") // some editors begin a file with a byte order mark
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== "");
+}

@@ -1,0 +1,92 @@
+import { join } from "node:path";
+import type { Command } from "commander";
+import { decodeImage } from "../../io/images.ts";
+import { bundledModelNames, modelFolder } from "../../zoo/bundled-models.ts";
+import type { FlorenceModel } from "../../zoo/florence-model.ts";
+import { compareGoldenVectors, readGoldenVectors } from "../../zoo/golden-vectors.ts";
+import { addJsonOption, addModelOption, defineCommand, type JsonOption, type ModelOption } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { checkCache, checkMemory, checkNode, checkRuntime, checkSharp, checkThreads } from "../environment-checks.ts";
+import { exitCodes } from "../exit-codes.ts";
+
+/** One line of the doctor's report. */
+interface CheckResult {
+  readonly check: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+const goldenCosine = 0.9999;
+
+/** `florence doctor`: whether everything that florence needs works here. */
+export const doctorCommand = defineCommand<[], ModelOption & JsonOption>({
+  name: "doctor",
+  summary: "Check that everything florence needs works on this machine",
+  details:
+    "Ends with a comparison of this machine's embeddings with the ones published with the model. " +
+    "Exit code 1 when a check fails.",
+  examples: [
+    { line: "florence doctor", does: "check with the bundled model" },
+    { line: "florence doctor --model ./my-checkpoint --json", does: "another model, for programs" },
+  ],
+  configure(command: Command) {
+    addJsonOption(addModelOption(command));
+  },
+
+  async run(context, _positionals, { model: modelName, json }) {
+    let failures = 0;
+    const report = async (check: string, examine: () => string | Promise<string>): Promise<void> => {
+      const result = await attempt(check, examine);
+      if (!result.ok) failures++;
+      await context.print(json ? JSON.stringify(result) : oneLine(result, context));
+    };
+    await report("node", checkNode);
+    await report("onnxruntime", checkRuntime);
+    await report("sharp", checkSharp);
+    await report("threads", checkThreads);
+    await report("memory", checkMemory);
+    await report("cache folder", () => checkCache(context.cacheFolder));
+
+    const weightsFolder = join(context.packageFolder, "weights");
+    let model: FlorenceModel | undefined;
+    try {
+      await report("model", async () => {
+        const started = performance.now();
+        model = await context.loadModel(modelName);
+        const milliseconds = Math.round(performance.now() - started);
+        return `${model.name}, ${model.embedDim} dimensions, fingerprint ${model.fingerprint.slice(0, 12)}, ${milliseconds} ms`;
+      });
+      const loaded = model;
+      if (loaded) await report("golden vectors", () => checkGolden(loaded, weightsFolder, modelName));
+    } finally {
+      await model?.dispose();
+    }
+    return failures === 0 ? exitCodes.ok : exitCodes.internal;
+  },
+});
+
+async function attempt(check: string, examine: () => string | Promise<string>): Promise<CheckResult> {
+  try {
+    return { check, ok: true, detail: await examine() };
+  } catch (error) {
+    return { check, ok: false, detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function checkGolden(model: FlorenceModel, weightsFolder: string, modelName: string): Promise<string> {
+  const folder = await modelFolder(weightsFolder, modelName);
+  const isBundled = (await bundledModelNames(weightsFolder)).includes(modelName);
+  const golden = await readGoldenVectors(folder).catch((error: unknown) => {
+    if (isBundled) throw error;
+    return undefined; // a model of the user's own need not have any
+  });
+  if (!golden) return "none published with this model";
+  const { compared, lowestCosine, lowestOf } = await compareGoldenVectors(model, golden, folder, decodeImage);
+  const detail = `${compared} compared, lowest cosine ${lowestCosine.toFixed(6)} (${lowestOf})`;
+  if (!(lowestCosine >= goldenCosine)) throw new Error(`${detail}, must be at least ${goldenCosine}`);
+  return detail;
+}
+
+function oneLine({ check, ok, detail }: CheckResult, { colors }: CommandContext): string {
+  return `${ok ? colors.green("ok  ") : colors.red("FAIL")}  ${check}: ${detail}`;
+}

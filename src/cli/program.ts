@@ -1,0 +1,109 @@
+import type { Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { Command, CommanderError } from "commander";
+import pc from "picocolors";
+import { UserError } from "../core/errors.ts";
+import { cacheFolderFrom } from "../io/cache-folder.ts";
+import type { ModelLoader } from "../zoo/florence-model.ts";
+import type { CliCommand } from "./command.ts";
+import type { CommandContext } from "./context.ts";
+import { exitCodeOfError, exitCodes, OutputClosed } from "./exit-codes.ts";
+import { startProgress } from "./progress.ts";
+
+/** What the program is run in. Tests give buffers and a toy model; the process gives itself. */
+export interface CliHost {
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  readonly loadModel: ModelLoader;
+  readonly commands: readonly CliCommand[];
+  readonly version: string;
+}
+
+/**
+ * Runs one command line. Never throws and never ends the process: failures are written to stderr.
+ *
+ * @param words  the arguments after the program's name
+ * @returns      the exit code (see exit-codes.ts)
+ */
+export async function runCli(words: readonly string[], host: CliHost): Promise<number> {
+  let exitCode: number = exitCodes.ok;
+  const program = buildProgram(host, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync([...words], { from: "user" });
+    return exitCode;
+  } catch (error) {
+    // An abort can surface as any error of the work it interrupted: its reason is what happened.
+    const cause: unknown = host.signal.aborted ? host.signal.reason : error;
+    reportError(cause, host);
+    return exitCodeOfError(cause);
+  }
+}
+
+function buildProgram(host: CliHost, finish: (exitCode: number) => void): Command {
+  const program = new Command("florence");
+  program
+    .description("Train, adapt and use image–text models: classify and search pictures in plain words.")
+    .version(host.version, "-V, --version", "print the version")
+    .showHelpAfterError("Add --help for the options and examples.")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => host.stdout.write(text),
+      writeErr: (text) => host.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, "florence: ")),
+    })
+    .addHelpText("after", "\nflorence COMMAND --help shows a command's options and examples.");
+  const context = contextOf(host);
+  for (const command of host.commands) command.attach(program, context, finish);
+  return program;
+}
+
+function contextOf(host: CliHost): CommandContext {
+  const { stdout, stderr, environment, signal, loadModel } = host;
+  const hasColors = Boolean(stdout.isTTY) && !environment.NO_COLOR && environment.TERM !== "dumb";
+  return {
+    print: (line) => writeLine(stdout, line, signal),
+    log: (line) => void stderr.write(`${line}\n`),
+    progress: (title, total) => {
+      // Results and a moving bar on one screen would overwrite each other, unless all results come at the end.
+      const interactive = Boolean(stderr.isTTY) && (!stdout.isTTY || total !== undefined);
+      return startProgress({ title, total, stream: stderr, interactive });
+    },
+    signal,
+    loadModel,
+    environment,
+    cacheFolder: cacheFolderFrom(environment),
+    packageFolder: fileURLToPath(new URL("../../", import.meta.url)),
+    colors: pc.createColors(hasColors),
+  };
+}
+
+/** Waits while the reader is slower than we are, so that output never piles up in memory. */
+async function writeLine(stream: Writable, line: string, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  if (stream.write(`${line}\n`)) return;
+  await new Promise<void>((resolve, reject) => {
+    const drained = () => {
+      signal.removeEventListener("abort", aborted);
+      resolve();
+    };
+    const aborted = () => {
+      stream.off("drain", drained);
+      reject(signal.reason);
+    };
+    stream.once("drain", drained);
+    signal.addEventListener("abort", aborted, { once: true });
+  });
+}
+
+function reportError(error: unknown, { stderr }: CliHost): void {
+  if (error instanceof OutputClosed || error instanceof CommanderError) return; // nothing to say, or said already
+  if (error instanceof UserError) stderr.write(`florence: ${error.message}\n`);
+  else {
+    const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    stderr.write(`florence: internal error, please report it with these lines:\n${trace}\n`);
+  }
+}

@@ -1,0 +1,24 @@
+import { ShapeError } from "./errors.ts";
+
+/** A decoded picture: sRGB, 8 bits a channel, rows from the top, pixels as R G B triples. */
+export interface RgbImage {
+  readonly width: number; // pixels
+  readonly height: number; // pixels
+  readonly data: Uint8Array; // [height, width, 3], values 0 … 255
+}
+
+/**
+ * An image value whose buffer is checked against its size.
+ *
+ * @param data  [height, width, 3]; zeros are allocated if it is left out
+ * @throws      ShapeError if a side is not a positive integer or the buffer has another length
+ */
+export function rgbImage(width: number, height: number, data = new Uint8Array(width * height * 3)): RgbImage {
+  if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
+    throw new ShapeError(`rgbImage: sides must be positive integers, got ${width}×${height}`);
+  }
+  if (data.length !== width * height * 3) {
+    throw new ShapeError(`rgbImage: ${width}×${height} RGB needs ${width * height * 3} bytes, got ${data.length}`);
+  }
+  return { width, height, data };
+}

@@ -1,0 +1,161 @@
+import onnxProto from "onnx-proto";
+import { UserError } from "../core/errors.ts";
+import { type AttributeValue, type ConstantData, type DataType, type OperatorNode, type Parameter, sizeOf, type Tensor } from "./tensor.ts";
+
+const { onnx } = onnxProto;
+
+export interface EncodingOptions {
+  /** Parameters by name: graph inputs of these names, unless `weights` gives their values. */
+  parameters: ReadonlyMap<string, Parameter>;
+  /** Values to build in as initialisers, by parameter name. */
+  weights?: ReadonlyMap<string, Float32Array>;
+  outputs: Readonly<Record<string, Tensor>>;
+  metadata?: Readonly<Record<string, string>>;
+}
+
+export interface EncodedGraph {
+  bytes: Uint8Array;
+  inputs: { name: string; tensor: Tensor }[]; // all that a run must be fed, parameters included
+  nodeCount: number;
+}
+
+const opsetVersion = 20;
+const elementTypes: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 };
+
+/** Writes the graph that leads to `outputs` as an ONNX model (opset 20 and ONNX Runtime's own operators). */
+export function encodeOnnx(options: EncodingOptions): EncodedGraph {
+  const names = new Map<Tensor, string>();
+  const inputs: EncodedGraph["inputs"] = [];
+  const initializers: InstanceType<typeof onnx.TensorProto>[] = [];
+  const constants = new Map<string, string>();
+  const parameterNames = new Map<Tensor, string>([...options.parameters].map(([name, parameter]) => [parameter, name]));
+  const nodes = nodesInOrder(Object.values(options.outputs));
+
+  const nameLeaf = (tensor: Tensor): string => {
+    const { source } = tensor;
+    if (source.kind === "input") {
+      inputs.push({ name: source.name, tensor });
+      return source.name;
+    }
+    if (source.kind === "constant") {
+      const key = `${tensor.dtype}:${tensor.shape.join("x")}:${source.data.length <= 16 ? source.data.join() : names.size}`;
+      const known = constants.get(key);
+      if (known) return known;
+      const name = `constant_${constants.size}`;
+      constants.set(key, name);
+      initializers.push(encodeTensor(name, tensor.shape, tensor.dtype, source.data));
+      return name;
+    }
+    const name = parameterNames.get(tensor);
+    if (name === undefined) {
+      throw new UserError("mismatch", "encodeOnnx: every parameter in the graph must be named, one is not. Pass the whole model's state");
+    }
+    const values = options.weights?.get(name);
+    if (values) {
+      if (values.length !== sizeOf(tensor.shape)) {
+        throw new UserError("mismatch", `encodeOnnx: ${name} must hold ${sizeOf(tensor.shape)} values, got ${values.length}`);
+      }
+      initializers.push(encodeTensor(name, tensor.shape, tensor.dtype, values));
+    } else {
+      inputs.push({ name, tensor });
+    }
+    return name;
+  };
+
+  const nameOf = (tensor: Tensor): string => {
+    const direct = resolveAlias(tensor);
+    const known = names.get(direct);
+    if (known !== undefined) return known;
+    const { source } = direct;
+    const name =
+      source.kind === "operator" ? `t${source.node.id}${source.index > 0 ? `_${source.index}` : ""}` : nameLeaf(direct);
+    names.set(direct, name);
+    return name;
+  };
+
+  const used = usedOutputs(nodes, Object.values(options.outputs));
+  const encodedNodes = nodes.map((node) => encodeNode(node, nameOf, used));
+  const outputs = Object.entries(options.outputs).map(([name, tensor]) => {
+    encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
+    return valueInfo(name, tensor);
+  });
+
+  const model = new onnx.ModelProto({
+    irVersion: 9,
+    producerName: "florence",
+    opsetImport: [
+      { domain: "", version: opsetVersion },
+      { domain: "com.microsoft", version: 1 },
+    ],
+    metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) => ({ key, value })),
+    graph: {
+      name: "florence",
+      node: encodedNodes,
+      initializer: initializers,
+      input: inputs.map(({ name, tensor }) => valueInfo(name, tensor)),
+      output: outputs,
+    },
+  });
+  return { bytes: onnx.ModelProto.encode(model).finish(), inputs, nodeCount: encodedNodes.length };
+}
+
+function resolveAlias(tensor: Tensor): Tensor {
+  let current = tensor;
+  while (current.source.kind === "alias") current = current.source.of;
+  return current;
+}
+
+/** All operators that `outputs` depend on, operands before users. */
+function nodesInOrder(outputs: readonly Tensor[]): OperatorNode[] {
+  const visited = new Set<OperatorNode>();
+  const stack = [...outputs];
+  while (stack.length > 0) {
+    const { source } = resolveAlias(stack.pop() as Tensor);
+    if (source.kind !== "operator" || visited.has(source.node)) continue;
+    visited.add(source.node);
+    for (const operand of source.node.inputs) if (operand) stack.push(operand);
+  }
+  return [...visited].sort((a, b) => a.id - b.id);
+}
+
+/** Outputs that somebody reads; optional outputs nobody reads are left unnamed, so that they are not computed. */
+function usedOutputs(nodes: readonly OperatorNode[], outputs: readonly Tensor[]): Set<Tensor> {
+  const used = new Set(outputs.map(resolveAlias));
+  for (const node of nodes) for (const operand of node.inputs) if (operand) used.add(resolveAlias(operand));
+  return used;
+}
+
+function encodeNode(node: OperatorNode, nameOf: (tensor: Tensor) => string, used: ReadonlySet<Tensor>) {
+  const inputNames = node.inputs.map((operand) => (operand ? nameOf(operand) : ""));
+  // Identity carries its gradient's second operand for the rule's sake only.
+  const operands = node.type === "Identity" ? inputNames.slice(0, 1) : inputNames;
+  const outputNames = node.outputs.map((output, i) => (i === 0 || used.has(output) ? nameOf(output) : ""));
+  while (outputNames.at(-1) === "") outputNames.pop();
+  return new onnx.NodeProto({
+    opType: node.type,
+    domain: node.domain,
+    name: `n${node.id}`,
+    input: operands,
+    output: outputNames,
+    attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),
+  });
+}
+
+function encodeAttribute(name: string, value: AttributeValue) {
+  const { AttributeType } = onnx.AttributeProto;
+  if (typeof value === "number") return { name, type: AttributeType.INT, i: value };
+  if (typeof value === "string") return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if ("float" in value) return { name, type: AttributeType.FLOAT, f: value.float };
+  return { name, type: AttributeType.INTS, ints: [...value] };
+}
+
+function encodeTensor(name: string, shape: readonly number[], dtype: DataType, data: ConstantData) {
+  const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return new onnx.TensorProto({ name, dims: [...shape], dataType: elementTypes[dtype], rawData });
+}
+
+function valueInfo(name: string, tensor: Tensor) {
+  const dim = tensor.shape.map((dimValue) => ({ dimValue }));
+  return { name, type: { tensorType: { elemType: elementTypes[tensor.dtype], shape: { dim } } } };
+}
+

@@ -1,0 +1,79 @@
+import { ShapeError } from "../core/errors.ts";
+import { add, mul, reshape } from "./broadcasting.ts";
+import { cast, clamp, lessThan, sub } from "./elementwise.ts";
+import { gather } from "./indexing.ts";
+import { matmul } from "./matrix.ts";
+import { slice } from "./shaping.ts";
+import { constant, formatShape, singleOperator, type Tensor } from "./tensor.ts";
+
+/**
+ * Resizes the last two axes by bilinear interpolation between pixel centres (not aligned corners, no antialiasing), as
+ * two matrix products: the map is linear in the pixels, so its gradient is exact.
+ *
+ * @param x  [B, C, H, W]
+ * @returns  [B, C, height, width]
+ */
+export function resizeBilinear(x: Tensor, height: number, width: number): Tensor {
+  if (x.rank !== 4) throw new ShapeError(`resizeBilinear: x must be [B, C, H, W], got ${formatShape(x)}`);
+  const columns = interpolationMatrix(x.shape[3], width);
+  const rows = interpolationMatrix(x.shape[2], height);
+  const wide = matmul(x, constant(columns, [width, x.shape[3]]), { transposeB: true });
+  return matmul(constant(rows, [1, 1, height, x.shape[2]]), wide);
+}
+
+/** Row i holds the weights of the source elements that make up target element i; [to, from] flattened. */
+function interpolationMatrix(from: number, to: number): Float32Array {
+  const matrix = new Float32Array(to * from);
+  for (let i = 0; i < to; i++) {
+    const centre = Math.max(((i + 0.5) * from) / to - 0.5, 0);
+    const low = Math.min(Math.floor(centre), from - 1);
+    const high = Math.min(low + 1, from - 1);
+    const fraction = centre - low;
+    matrix[i * from + low] += 1 - fraction;
+    matrix[i * from + high] += fraction;
+  }
+  return matrix;
+}
+
+/** ⌊x⌋; its gradient is nowhere wanted, so none flows. */
+function floor(x: Tensor): Tensor {
+  return singleOperator({ type: "Floor", inputs: [x], shape: x.shape, gradient: () => [] });
+}
+
+/**
+ * Values at fractional places by bilinear interpolation, zero outside; gradients flow to the map and to the places.
+ * Deformable convolution is built on this (Dai et al., arXiv:1703.06211).
+ *
+ * @param x       [B, H, W, C]
+ * @param places  [B, P, 2], (column, row) in pixels, 0 being the centre of the first pixel
+ * @returns       [B, P, C]
+ */
+export function sampleBilinear(x: Tensor, places: Tensor): Tensor {
+  const [batch, height, width, channels] = x.shape;
+  if (x.rank !== 4 || places.rank !== 3 || places.shape[0] !== batch || places.shape[2] !== 2) {
+    throw new ShapeError(
+      `sampleBilinear: x must be [B, H, W, C] and places [B, P, 2], got ${formatShape(x)} and ${formatShape(places)}`,
+    );
+  }
+  const count = places.shape[1];
+  const [column, row] = [slice(places, 2, 0, 1), slice(places, 2, 1, 2)]; // each [B, P, 1]
+  const [left, top] = [floor(column), floor(row)];
+  const [right, bottom] = [sub(column, left), sub(row, top)]; // fractions towards the far pixel
+  const firstRow = constant(Float32Array.from({ length: batch }, (_, b) => b * height * width), [batch, 1, 1]);
+  const pixels = reshape(x, [batch * height * width, channels]);
+
+  const corner = (dx: 0 | 1, dy: 0 | 1): Tensor => {
+    const [cx, cy] = [add(left, dx), add(top, dy)];
+    const inside = mul(within(cx, width), within(cy, height));
+    const flat = add(add(mul(clamp(cy, 0, height - 1), width), clamp(cx, 0, width - 1)), firstRow);
+    const values = gather(pixels, reshape(cast(flat, "int32"), [batch * count]));
+    const share = mul(dx ? right : sub(1, right), dy ? bottom : sub(1, bottom));
+    return mul(reshape(values, [batch, count, channels]), mul(share, inside));
+  };
+  return add(add(corner(0, 0), corner(1, 0)), add(corner(0, 1), corner(1, 1)));
+}
+
+/** 1 where 0 ≤ x < size, else 0. */
+function within(x: Tensor, size: number): Tensor {
+  return mul(cast(lessThan(-0.5, x), "float32"), cast(lessThan(x, size - 0.5), "float32"));
+}

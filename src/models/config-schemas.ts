@@ -1,0 +1,71 @@
+import { z } from "zod";
+import type { CoSwinConfig } from "./image-encoder/coswin.ts";
+import type { VisionTransformerConfig } from "./image-encoder/vit.ts";
+import type { ClipTransformerConfig } from "./text-encoder/clip-transformer.ts";
+import type { SentenceEncoderConfig } from "./text-encoder/sentence-encoder.ts";
+
+const count = z.int().positive();
+const activation = z.enum(["gelu", "quick-gelu", "squared-relu", "relu"]);
+const rgb = z.tuple([z.number(), z.number(), z.number()]);
+
+export const coSwinConfigSchema = z.strictObject({
+  kind: z.literal("coswin"),
+  imageSize: count,
+  width: count,
+  depths: z.array(count).min(1),
+  headWidth: count,
+  window: count,
+  mlpRatio: z.number().positive(),
+  activation,
+  embedding: z.enum(["convolution", "patch"]),
+  stemKernel: count,
+  stemStride: count,
+  dropPath: z.number().min(0).lt(1),
+  mean: rgb,
+  std: rgb,
+}) satisfies z.ZodType<CoSwinConfig>;
+
+export const visionTransformerConfigSchema = z.strictObject({
+  kind: z.literal("vit"),
+  imageSize: count,
+  patch: count,
+  width: count,
+  heads: count,
+  layers: count,
+  mlpRatio: z.number().positive(),
+  activation,
+  mean: rgb,
+  std: rgb,
+}) satisfies z.ZodType<VisionTransformerConfig>;
+
+export const clipTransformerConfigSchema = z.strictObject({
+  kind: z.literal("clip-transformer"),
+  vocabulary: count,
+  contextLength: count,
+  width: count,
+  heads: count,
+  layers: count,
+  activation,
+}) satisfies z.ZodType<ClipTransformerConfig>;
+
+export const sentenceEncoderConfigSchema = z.strictObject({
+  kind: z.literal("sentence-encoder"),
+  vocabulary: count,
+  contextLength: count,
+  width: count,
+  heads: count,
+  layers: count,
+  hidden: count,
+}) satisfies z.ZodType<SentenceEncoderConfig>;
+
+export const imageEncoderConfigSchema = z.discriminatedUnion("kind", [coSwinConfigSchema, visionTransformerConfigSchema]);
+export const textEncoderConfigSchema = z.discriminatedUnion("kind", [
+  clipTransformerConfigSchema,
+  sentenceEncoderConfigSchema,
+]);
+
+export const twoTowerConfigSchema = z.strictObject({
+  image: imageEncoderConfigSchema,
+  text: textEncoderConfigSchema,
+  embedding: count,
+});

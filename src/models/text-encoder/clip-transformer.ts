@@ -1,0 +1,78 @@
+import type { ActivationName } from "../../graph/activations.ts";
+import { add, reshape } from "../../graph/broadcasting.ts";
+import { embedding } from "../../graph/indexing.ts";
+import { matmul } from "../../graph/matrix.ts";
+import { slice } from "../../graph/shaping.ts";
+import { constant, Parameter, type Tensor } from "../../graph/tensor.ts";
+import { LayerNorm } from "../../nn/layer-norm.ts";
+import { normal } from "../../nn/module.ts";
+import { TransformerBlock } from "../../nn/transformer-block.ts";
+import { lastTokenMask, type TextBatch } from "./text-batch.ts";
+
+export interface ClipTransformerConfig {
+  kind: "clip-transformer";
+  vocabulary: number;
+  contextLength: number; // tokens, the two special ones included
+  width: number;
+  heads: number;
+  layers: number;
+  activation: ActivationName;
+}
+
+/**
+ * CLIP's text transformer: causal pre-norm blocks, the state of the last token as the text's feature. Radford et al.,
+ * arXiv:2103.00020 §2.4. Florence's language encoder is 12 layers of it.
+ */
+export class ClipTransformer {
+  readonly tokenEmbedding: Parameter; // [vocabulary, width]
+  readonly positionEmbedding: Parameter; // [context, width]
+  readonly blocks: readonly TransformerBlock[];
+  readonly norm: LayerNorm;
+  readonly #config: ClipTransformerConfig;
+
+  constructor(config: ClipTransformerConfig) {
+    const { vocabulary, contextLength, width, heads, layers, activation } = config;
+    const attentionStd = width ** -0.5;
+    const outputStd = attentionStd * (2 * layers) ** -0.5;
+    this.tokenEmbedding = new Parameter([vocabulary, width], normal(0.02));
+    this.positionEmbedding = new Parameter([contextLength, width], normal(0.01));
+    this.blocks = Array.from(
+      { length: layers },
+      () =>
+        new TransformerBlock({
+          width,
+          heads,
+          hidden: 4 * width,
+          activation,
+          initialize: {
+            attention: [normal(attentionStd), normal(outputStd)],
+            mlp: [normal((2 * width) ** -0.5), normal(outputStd)],
+          },
+        }),
+    );
+    this.norm = new LayerNorm(width);
+    this.#config = config;
+  }
+
+  get features(): number {
+    return this.#config.width;
+  }
+
+  /** @returns  [B, width] */
+  forward({ ids, mask }: TextBatch): Tensor {
+    const [texts, tokens] = ids.shape;
+    const { width } = this.#config;
+    let x = add(embedding(this.tokenEmbedding, ids), slice(this.positionEmbedding, 0, 0, tokens));
+    const causal = constant(causalBias(tokens), [tokens, tokens]);
+    for (const block of this.blocks) x = block.forward(x, causal);
+    const last = reshape(lastTokenMask(mask), [texts, 1, tokens]);
+    return this.norm.forward(reshape(matmul(last, x), [texts, width]));
+  }
+}
+
+/** 0 where a token may look (itself and before), a large negative number ahead; [N, N]. */
+function causalBias(tokens: number): Float32Array {
+  const bias = new Float32Array(tokens * tokens);
+  for (let q = 0; q < tokens; q++) bias.fill(-1e9, q * tokens + q + 1, (q + 1) * tokens);
+  return bias;
+}

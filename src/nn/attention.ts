@@ -1,0 +1,54 @@
+import { ShapeError } from "../core/errors.ts";
+import { add, reshape } from "../graph/broadcasting.ts";
+import { matmul } from "../graph/matrix.ts";
+import { slice, transpose } from "../graph/shaping.ts";
+import { softmax } from "../graph/softmax.ts";
+import type { Initializer, Tensor } from "../graph/tensor.ts";
+import { Linear } from "./linear.ts";
+
+export interface AttentionConfig {
+  width: number;
+  heads: number;
+  initialize?: readonly [Initializer, Initializer]; // of the joint and of the output projection
+}
+
+/** Multi-head self-attention. Vaswani et al., arXiv:1706.03762. */
+export class Attention {
+  readonly qkv: Linear;
+  readonly proj: Linear;
+  readonly #heads: number;
+
+  constructor({ width, heads, initialize }: AttentionConfig) {
+    if (width % heads) throw new ShapeError(`Attention: heads must divide the width, got ${heads} and ${width}`);
+    this.qkv = new Linear({ inputs: width, outputs: 3 * width, ...(initialize && { initialize: initialize[0] }) });
+    this.proj = new Linear({ inputs: width, outputs: width, ...(initialize && { initialize: initialize[1] }) });
+    this.#heads = heads;
+  }
+
+  /**
+   * @param x     [B, N, C]
+   * @param bias  added to the scores, broadcast to [B, heads, N, N]: position bias, causal or padding mask
+   * @returns     [B, N, C]
+   */
+  forward(x: Tensor, bias?: Tensor): Tensor {
+    return this.proj.forward(attend(this.qkv.forward(x), this.#heads, (scores) => (bias ? add(scores, bias) : scores)));
+  }
+}
+
+/**
+ * Scaled dot-product attention of joint queries, keys and values.
+ *
+ * @param joint   [B, N, 3·C], queries first
+ * @param adjust  from scores [B, heads, N, N] to biased or masked scores of that shape
+ * @returns       [B, N, C]
+ */
+export function attend(joint: Tensor, heads: number, adjust: (scores: Tensor) => Tensor): Tensor {
+  const [batch, tokens, tripled] = joint.shape;
+  const width = tripled / 3;
+  const headWidth = width / heads;
+  const parts = transpose(reshape(joint, [batch, tokens, 3, heads, headWidth]), [2, 0, 3, 1, 4]);
+  const part = (i: number): Tensor => reshape(slice(parts, 0, i, i + 1), [batch, heads, tokens, headWidth]);
+  const scores = adjust(matmul(part(0), part(1), { transposeB: true, scale: headWidth ** -0.5 }));
+  const mixed = matmul(softmax(scores), part(2)); // [B, heads, N, headWidth]
+  return reshape(transpose(mixed, [0, 2, 1, 3]), [batch, tokens, width]);
+}

@@ -1,0 +1,112 @@
+import { add, mul, sum } from "../../graph/broadcasting.ts";
+import { gradients, gradientsOfMany } from "../../graph/gradients.ts";
+import { input, type Parameter, type Tensor } from "../../graph/tensor.ts";
+import { textInputs } from "../../models/text-encoder/text-batch.ts";
+import type { TwoTower } from "../../models/two-tower.ts";
+import { DropPath } from "../../nn/drop-path.ts";
+import { compile, type Program } from "../../runtime/program.ts";
+import { uniclLoss } from "./unicl-loss.ts";
+
+export interface ContrastiveShape {
+  model: TwoTower;
+  parameters: ReadonlyMap<string, Parameter>; // those to be learnt
+  allParameters: ReadonlyMap<string, Parameter>;
+  frozenWeights?: ReadonlyMap<string, Float32Array>;
+  imageSize: number;
+  embedding: number;
+  /** Texts come as features of a frozen encoder, or as tokens of at most this many. */
+  text: { kind: "features"; width: number } | { kind: "tokens"; length: number };
+  dropPath: boolean;
+  recompute: boolean;
+  threads?: number;
+}
+
+/** Prefix of a gradient among a program's outputs. */
+export const gradientPrefix = "gradient/";
+
+interface Embeddings {
+  images: Tensor;
+  texts: Tensor;
+}
+
+function embed(shape: ContrastiveShape, count: number): Embeddings {
+  const { model, imageSize } = shape;
+  const pixels = input("pixels", [count, imageSize, imageSize, 3], "uint8");
+  const rates = model.imageEncoder.dropRates;
+  const options = {
+    recompute: shape.recompute,
+    ...(shape.dropPath ? { dropPath: new DropPath(rates, count) } : {}),
+  };
+  const texts =
+    shape.text.kind === "features"
+      ? model.embedTextFeatures(input("text.features", [count, shape.text.width]))
+      : model.embedTexts(textInputs(count, shape.text.length));
+  return { images: model.embedImages(pixels, options), texts };
+}
+
+function gradientOutputs(parameters: ReadonlyMap<string, Parameter>, found: readonly (Tensor | undefined)[]) {
+  const outputs: Record<string, Tensor> = {};
+  for (const [i, name] of [...parameters.keys()].entries()) {
+    const gradient = found[i];
+    if (gradient) outputs[gradientPrefix + name] = gradient;
+  }
+  return outputs;
+}
+
+function compileFor(shape: ContrastiveShape, outputs: Record<string, Tensor>): Promise<Program> {
+  return compile({
+    outputs,
+    parameters: shape.allParameters,
+    recompute: shape.recompute,
+    ...(shape.frozenWeights ? { weights: shape.frozenWeights } : {}),
+    ...(shape.threads ? { threads: shape.threads } : {}),
+  });
+}
+
+/** The whole step in one program: feeds pixels, texts and `labels`; gives `loss` and a gradient for each parameter. */
+export async function compileFullStep(shape: ContrastiveShape, batch: number): Promise<Program> {
+  const { images, texts } = embed(shape, batch);
+  const labels = input("labels", [batch], "int64");
+  const loss = uniclLoss(images, texts, labels, shape.model.logitScale);
+  const found = gradients(loss, [...shape.parameters.values()]);
+  return compileFor(shape, { loss, ...gradientOutputs(shape.parameters, found) });
+}
+
+/** The three programs of a gradient cache. Gao et al., arXiv:2101.06983. */
+export interface GradientCachePrograms {
+  forward: Program; // chunk → `images`, `texts`
+  loss: Program; // all embeddings and `labels` → `loss`, gradients of both sides and of the logit scale
+  backward: Program; // chunk and the gradients of its embeddings → a gradient for each parameter
+}
+
+/** Compiles the step in chunks: exact full-batch gradients with the memory of one chunk. */
+export async function compileGradientCache(
+  shape: ContrastiveShape,
+  batch: number,
+  chunk: number,
+): Promise<GradientCachePrograms> {
+  const forward = await compileFor(shape, { ...embed(shape, chunk) });
+
+  const images = input("images", [batch, shape.embedding]);
+  const texts = input("texts", [batch, shape.embedding]);
+  const labels = input("labels", [batch], "int64");
+  const { logitScale } = shape.model;
+  const loss = uniclLoss(images, texts, labels, logitScale);
+  const [imageGradient, textGradient, scaleGradient] = gradients(loss, [images, texts, logitScale]) as Tensor[];
+  const lossProgram = await compileFor(shape, {
+    loss,
+    imageGradient: imageGradient as Tensor,
+    textGradient: textGradient as Tensor,
+    scaleGradient: scaleGradient as Tensor,
+  });
+
+  const again = embed(shape, chunk);
+  const seeds = [
+    [again.images, input("imageGradient", [chunk, shape.embedding])],
+    [again.texts, input("textGradient", [chunk, shape.embedding])],
+  ] as const;
+  const found = gradientsOfMany(seeds, [...shape.parameters.values()]);
+  const surrogate = add(sum(mul(seeds[0][0], seeds[0][1])), sum(mul(seeds[1][0], seeds[1][1])));
+  const backward = await compileFor(shape, { surrogate, ...gradientOutputs(shape.parameters, found) });
+  return { forward, loss: lossProgram, backward };
+}

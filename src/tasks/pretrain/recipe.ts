@@ -1,0 +1,53 @@
+import { z } from "zod";
+import { UserError } from "../../core/errors.ts";
+import { coSwinConfigSchema, textEncoderConfigSchema } from "../../models/config-schemas.ts";
+
+const augmentSchema = z.looseObject({});
+
+const stageSchema = z.strictObject({
+  name: z.string(),
+  steps: z.int().positive(),
+  imageSize: z.int().positive(),
+  templatedTexts: z.boolean(), // whether short descriptions are put into templates
+  learningRate: z.number().positive(),
+  finalLearningRate: z.number().nonnegative(),
+  warmupSteps: z.int().nonnegative(),
+  /** Images of each set in every batch; they add up to the batch size. */
+  perBatch: z.record(z.string(), z.int().positive()),
+  augment: augmentSchema.optional(),
+});
+
+export const pretrainRecipeSchema = z.strictObject({
+  name: z.string(),
+  seed: z.int(),
+  image: coSwinConfigSchema,
+  text: textEncoderConfigSchema,
+  embedding: z.int().positive(),
+  /** A folder with `model.safetensors` and `vocab.txt` of a sentence encoder to start the text tower from. */
+  textWeights: z.string().optional(),
+  freezeText: z.boolean(),
+  textTokens: z.int().min(2).max(76), // texts are cut to so many tokens
+  chunk: z.int().positive().optional(), // images through the towers at a time: gradient cache if below the batch
+  recompute: z.boolean().default(false), // activation checkpointing of each block
+  optimizer: z.strictObject({
+    weightDecay: z.number().nonnegative(),
+    beta2: z.number().gt(0).lt(1),
+    clipNorm: z.number().positive(),
+    averageDecay: z.number().gt(0).lt(1).optional(), // keep an average of the weights and release that
+  }),
+  maxLogitScale: z.number().positive(), // upper bound of what multiplies the cosine
+  stages: z.array(stageSchema).min(1),
+});
+
+export type PretrainRecipe = z.infer<typeof pretrainRecipeSchema>;
+export type PretrainStage = PretrainRecipe["stages"][number];
+
+/** Validates a recipe as read from JSON; `source` names it in errors. */
+export function parsePretrainRecipe(value: unknown, source: string): PretrainRecipe {
+  const result = pretrainRecipeSchema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const where = issue?.path.join(".") || "top level";
+  throw new UserError("bad-argument", `${source}: ${where} is not right: ${issue?.message}. Correct the recipe.`);
+}
+

@@ -1,0 +1,22 @@
+import type { RgbImage } from "../core/image.ts";
+
+/** A loaded two-tower model, ready for inference: what every command, task and route is written against. */
+export interface FlorenceModel {
+  /** The name it was asked for by, or that its checkpoint gives. */
+  readonly name: string;
+  /** SHA-256 over weights, preprocessing and tokenizer, in hex. Artefacts of different fingerprints never mix. */
+  readonly fingerprint: string;
+  /** Length of every embedding. */
+  readonly embedDim: number;
+  /** The learnt factor on cosine similarities before a softmax (not its logarithm). */
+  readonly logitScale: number;
+  /** L2-normalised embeddings, one an image, in order. */
+  embedImages(images: readonly RgbImage[]): Promise<Float32Array[]>;
+  /** L2-normalised embeddings, one a text, in order. */
+  embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
+  /** Frees the native sessions; the model is unusable afterwards. */
+  dispose(): Promise<void>;
+}
+
+/** Loads a bundled model by name or a checkpoint folder by path. */
+export type ModelLoader = (nameOrDirectory: string) => Promise<FlorenceModel>;
