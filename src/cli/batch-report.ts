@@ -1,14 +1,14 @@
 import type { FailedFile } from "../io/file-walk.ts";
 import type { CommandContext } from "./context.ts";
 import { exitCodeOfBatch } from "./exit-codes.ts";
-import type { Progress } from "./progress.ts";
+import type { CommandProgress } from "./progress.ts";
 
 /** Prints the results of a batch, counts them, and knows the exit code: the same for every command over files. */
 export class BatchReport {
   readonly #context: CommandContext;
   readonly #title: string;
   readonly #isJson: boolean;
-  readonly #progress: Progress;
+  readonly #progress: CommandProgress;
   #processed = 0;
   #failed = 0;
 

@@ -1,6 +1,6 @@
 import type colors from "picocolors";
 import type { ModelLoader } from "../zoo/florence-model.ts";
-import type { Progress } from "./progress.ts";
+import type { CommandProgress } from "./progress.ts";
 
 /** Everything a command may touch of the outside world. Commands never use `process` themselves. */
 export interface CommandContext {
@@ -8,8 +8,8 @@ export interface CommandContext {
   readonly print: (line: string) => Promise<void>;
   /** Writes one line for humans to stderr. */
   readonly log: (line: string) => void;
-  /** Starts a progress display on stderr; `total` is omitted while it is unknown. */
-  readonly progress: (title: string, total?: number) => Progress;
+  /** Starts a progress display on stderr; `total` is left out while it is unknown. */
+  readonly progress: (label: string, total?: number) => CommandProgress;
   /** Aborts on SIGINT, SIGTERM and when stdout is closed; its reason is the error to rethrow. */
   readonly signal: AbortSignal;
   readonly loadModel: ModelLoader;

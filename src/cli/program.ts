@@ -8,7 +8,7 @@ import type { ModelLoader } from "../zoo/florence-model.ts";
 import type { CliCommand } from "./command.ts";
 import type { CommandContext } from "./context.ts";
 import { exitCodeOfError, exitCodes, OutputClosed } from "./exit-codes.ts";
-import { startProgress } from "./progress.ts";
+import { StderrDisplay } from "./progress.ts";
 
 /** What the program is run in. Tests give buffers and a toy model; the process gives itself. */
 export interface CliHost {
@@ -62,16 +62,13 @@ function buildProgram(host: CliHost, finish: (exitCode: number) => void): Comman
 }
 
 function contextOf(host: CliHost): CommandContext {
-  const { stdout, stderr, environment, signal, loadModel } = host;
+  const { stdout, environment, signal, loadModel } = host;
+  const display = new StderrDisplay(host);
   const hasColors = Boolean(stdout.isTTY) && !environment.NO_COLOR && environment.TERM !== "dumb";
   return {
     print: (line) => writeLine(stdout, line, signal),
-    log: (line) => void stderr.write(`${line}\n`),
-    progress: (title, total) => {
-      // Results and a moving bar on one screen would overwrite each other, unless all results come at the end.
-      const interactive = Boolean(stderr.isTTY) && (!stdout.isTTY || total !== undefined);
-      return startProgress({ title, total, stream: stderr, interactive });
-    },
+    log: (line) => display.log(line),
+    progress: (label, total) => display.progress(label, total),
     signal,
     loadModel,
     environment,

@@ -1,69 +1,50 @@
-import type { Writable } from "node:stream";
-import { Presets, SingleBar } from "cli-progress";
+import { type Progress, startProgress } from "../io/progress.ts";
+import type { CliHost } from "./program.ts";
 
-/** A running count on stderr. */
-export interface Progress {
-  /** Reports that `done` items are finished. */
+/** A running count on stderr, for work of unknown or known length. */
+export interface CommandProgress {
   update(done: number): void;
   stop(): void;
 }
 
-export interface ProgressOptions {
-  readonly title: string;
-  readonly total?: number;
-  /** Receives the display. */
-  readonly stream: Writable;
-  /** Whether `stream` is a terminal that nothing else writes to at the same time. */
-  readonly interactive: boolean;
-  /** How often plain lines are written, in seconds. */
-  readonly plainIntervalSeconds?: number;
-}
+const quietMs = 2000;
 
-/** A bar with rate and time left on a terminal; a plain line every few seconds otherwise. */
-export function startProgress(options: ProgressOptions): Progress {
-  return options.interactive ? barProgress(options) : plainProgress(options);
-}
+/** What stderr shows: lines for humans, and under them at most one progress line. */
+export class StderrDisplay {
+  readonly #host: CliHost;
+  #shown: Progress | undefined;
 
-function barProgress({ title, total, stream }: ProgressOptions): Progress {
-  const counts = total === undefined ? "{value}" : "{bar} {value}/{total} · {eta_formatted} left";
-  const bar = new SingleBar(
-    {
-      stream: stream as NodeJS.WritableStream,
-      format: `${title} ${counts} · {rate}/s`,
-      hideCursor: true,
-      clearOnComplete: true,
-      etaBuffer: 200,
-    },
-    Presets.shades_classic,
-  );
-  const started = performance.now();
-  bar.start(total ?? 0, 0, { rate: "0" });
-  return {
-    update(done) {
-      bar.update(done, { rate: ratePerSecond(done, started).toFixed(1) });
-    },
-    stop() {
-      bar.stop();
-    },
-  };
-}
+  constructor(host: CliHost) {
+    this.#host = host;
+  }
 
-function plainProgress({ title, total, stream, plainIntervalSeconds = 5 }: ProgressOptions): Progress {
-  const started = performance.now();
-  let lastLine = started;
-  return {
-    update(done) {
-      const now = performance.now();
-      if (now - lastLine < plainIntervalSeconds * 1000) return;
-      lastLine = now;
-      const rate = ratePerSecond(done, started);
-      const left = total === undefined ? "" : `, ${Math.round((total - done) / rate)} s left`;
-      stream.write(`${title}: ${done}${total === undefined ? "" : `/${total}`} (${rate.toFixed(1)}/s${left})\n`);
-    },
-    stop() {},
-  };
-}
+  /** Writes a line, above the progress if there is one. */
+  log(line: string): void {
+    if (this.#shown) this.#shown.note(line);
+    else this.#host.stderr.write(`${line}\n`);
+  }
 
-function ratePerSecond(done: number, startedMs: number): number {
-  return done / Math.max((performance.now() - startedMs) / 1000, 1e-3);
+  /**
+   * Progress that appears once the work has taken two seconds: short runs stay silent. Without a `total` it stays
+   * away from a terminal that the results are printed to, where it would come between them.
+   */
+  progress(label: string, total?: number): CommandProgress {
+    const { stdout, stderr, environment } = this.#host;
+    if (stdout.isTTY && total === undefined) return { update() {}, stop() {} };
+    const started = performance.now();
+    let own: Progress | undefined;
+    return {
+      update: (done) => {
+        if (!own && performance.now() - started >= quietMs) {
+          own = startProgress({ label, total, unit: "pictures", stream: stderr, environment });
+          this.#shown = own;
+        }
+        own?.update(done);
+      },
+      stop: () => {
+        own?.stop();
+        if (this.#shown === own) this.#shown = undefined;
+      },
+    };
+  }
 }

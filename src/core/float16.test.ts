@@ -46,7 +46,9 @@ describe("float16", () => {
   });
 
   it("overflows to infinity only past the halfway point", () => {
-    expect([...encodeFloat16(Float32Array.of(65519.99, 65520, -1e9, Infinity))]).toEqual([0x7bff, 0x7c00, 0xfc00, 0x7c00]);
+    expect([...encodeFloat16(Float32Array.of(65519.99, 65520, -1e9, Infinity))]).toEqual([
+      0x7bff, 0x7c00, 0xfc00, 0x7c00,
+    ]);
   });
 
   it("decodes bfloat16", () => {

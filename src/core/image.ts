@@ -13,12 +13,13 @@ export interface RgbImage {
  * @param data  [height, width, 3]; zeros are allocated if it is left out
  * @throws      ShapeError if a side is not a positive integer or the buffer has another length
  */
-export function rgbImage(width: number, height: number, data = new Uint8Array(width * height * 3)): RgbImage {
+export function rgbImage(width: number, height: number, data?: Uint8Array): RgbImage {
   if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
     throw new ShapeError(`rgbImage: sides must be positive integers, got ${width}×${height}`);
   }
-  if (data.length !== width * height * 3) {
-    throw new ShapeError(`rgbImage: ${width}×${height} RGB needs ${width * height * 3} bytes, got ${data.length}`);
+  const pixels = data ?? new Uint8Array(width * height * 3);
+  if (pixels.length !== width * height * 3) {
+    throw new ShapeError(`rgbImage: ${width}×${height} RGB needs ${width * height * 3} bytes, got ${pixels.length}`);
   }
-  return { width, height, data };
+  return { width, height, data: pixels };
 }

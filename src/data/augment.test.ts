@@ -58,7 +58,11 @@ describe("augmentInto", () => {
     const source = noise(64, 64);
     const half = augment(source, 64, 64, 32, {});
     const triangle = [1 / 8, 3 / 8, 3 / 8, 1 / 8]; // factor 2: offsets −1.5, −0.5, 0.5, 1.5 of a triangle of half-width 2
-    for (const [x, y] of [[5, 9], [20, 3], [30, 30]]) {
+    for (const [x, y] of [
+      [5, 9],
+      [20, 3],
+      [30, 30],
+    ]) {
       let sum = 0;
       for (let dy = 0; dy < 4; dy++) {
         for (let dx = 0; dx < 4; dx++) {
@@ -71,7 +75,14 @@ describe("augmentInto", () => {
 
   it("keeps a constant image constant for every geometry", () => {
     for (let seed = 0; seed < 50; seed++) {
-      const view = augment(new Uint8Array(40 * 56 * 3).fill(123), 40, 56, 24, { crop: { scale: [0.1, 1] }, shift: 3, flip: 0.5 }, seed);
+      const view = augment(
+        new Uint8Array(40 * 56 * 3).fill(123),
+        40,
+        56,
+        24,
+        { crop: { scale: [0.1, 1] }, shift: 3, flip: 0.5 },
+        seed,
+      );
       expect(view.every((value) => value === 123)).toBe(true);
     }
   });

@@ -51,7 +51,9 @@ export function augmentInto(
   rng: Rng,
 ): void {
   if (sourceOffset < 0 || sourceOffset + sourceHeight * sourceWidth * 3 > source.length) {
-    throw new ShapeError(`augmentInto: ${sourceHeight}×${sourceWidth} at ${sourceOffset} must fit ${source.length} bytes`);
+    throw new ShapeError(
+      `augmentInto: ${sourceHeight}×${sourceWidth} at ${sourceOffset} must fit ${source.length} bytes`,
+    );
   }
   if (targetOffset < 0 || targetOffset + targetSize * targetSize * 3 > target.length) {
     throw new ShapeError(`augmentInto: ${targetSize}² at ${targetOffset} must fit ${target.length} bytes`);

@@ -31,5 +31,8 @@ export const shardRowSchema = z
     label: z.string().optional(),
   })
   .refine((row) => !row.weights || row.weights.length === row.texts.length, "weights must be as many as texts")
-  .refine((row) => !row.weights || row.texts.length === 0 || row.weights.some((weight) => weight > 0), "all weights are 0");
+  .refine(
+    (row) => !row.weights || row.texts.length === 0 || row.weights.some((weight) => weight > 0),
+    "all weights are 0",
+  );
 export type ShardRow = z.infer<typeof shardRowSchema>;

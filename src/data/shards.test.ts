@@ -72,8 +72,12 @@ describe("shards", () => {
 
   it("refuses a misshapen image and a malformed row", () => {
     const writer = new ShardWriter(join(root, "refused"), description);
-    expect(() => writer.append(rgbImage(4, 6), { key: "turned", texts: [] })).toThrow(/"turned" must be 4×6 RGB, got 6×4/);
-    expect(() => writer.append(image(0), { key: "w", texts: ["a"], weights: [1, 2] })).toThrow(/weights must be as many/);
+    expect(() => writer.append(rgbImage(4, 6), { key: "turned", texts: [] })).toThrow(
+      /"turned" must be 4×6 RGB, got 6×4/,
+    );
+    expect(() => writer.append(image(0), { key: "w", texts: ["a"], weights: [1, 2] })).toThrow(
+      /weights must be as many/,
+    );
     writer.abort();
   });
 

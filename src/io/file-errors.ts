@@ -23,5 +23,9 @@ export function fileError(path: string, error: unknown): UserError {
     return new UserError("unreadable", `${path}: needs free disk space, got ${code}. Free some and retry.`, options);
   }
   const detail = error instanceof Error ? error.message : String(error);
-  return new UserError("unreadable", `${path}: must be accessible, got ${detail}. Check the file and its disk.`, options);
+  return new UserError(
+    "unreadable",
+    `${path}: must be accessible, got ${detail}. Check the file and its disk.`,
+    options,
+  );
 }

@@ -17,9 +17,9 @@ export interface FailedFile {
   readonly error: { readonly code: UserErrorCode; readonly message: string };
 }
 
-/** Endings of image files, lower case. Formats that cannot be decoded are listed too, so that none is passed in silence. */
+/** Endings taken for pictures in folders. Some cannot be decoded: they are reported, not passed over in silence. */
 export const imageExtensions: ReadonlySet<string> = new Set(
-  "jpg jpeg jpe jfif png webp gif tif tiff avif heic heif bmp jxl".split(" "),
+  "jpg jpeg jpe jfif png webp gif tif tiff avif svg heic heif bmp jxl".split(" "),
 );
 
 export interface WalkOptions {

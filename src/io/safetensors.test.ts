@@ -69,11 +69,25 @@ describe("safetensors", () => {
     expect((await readSafetensorsHeader(path)).entries[0]).toMatchObject({ name: "ids", dtype: "I64", count: 2 });
   });
 
-  const entry = (begin: number, end: number, shape = [1], dtype = "F32") => ({ dtype, shape, data_offsets: [begin, end] });
+  const entry = (begin: number, end: number, shape = [1], dtype = "F32") => ({
+    dtype,
+    shape,
+    data_offsets: [begin, end],
+  });
   const bytes = (n: number) => new Uint8Array(n);
   const bad: [string, string, RegExp, () => string][] = [
-    ["overlap", "corrupt", /"y" must not overlap/, () => rawFile("o", { x: entry(0, 8, [2]), y: entry(4, 8) }, bytes(8))],
-    ["out of range", "corrupt", /"x" must end within 4 data bytes, got 8/, () => rawFile("r", { x: entry(0, 8, [2]) }, bytes(4))],
+    [
+      "overlap",
+      "corrupt",
+      /"y" must not overlap/,
+      () => rawFile("o", { x: entry(0, 8, [2]), y: entry(4, 8) }, bytes(8)),
+    ],
+    [
+      "out of range",
+      "corrupt",
+      /"x" must end within 4 data bytes, got 8/,
+      () => rawFile("r", { x: entry(0, 8, [2]) }, bytes(4)),
+    ],
     ["hole", "corrupt", /bytes 0 to 4 must belong/, () => rawFile("h", { x: entry(4, 8) }, bytes(8))],
     ["trailing bytes", "corrupt", /must cover 9 data bytes, got 4/, () => rawFile("t", { x: entry(0, 4) }, bytes(9))],
     ["wrong size", "corrupt", /must have 12 bytes, got 4/, () => rawFile("s", { x: entry(0, 4, [3]) }, bytes(4))],
@@ -83,7 +97,12 @@ describe("safetensors", () => {
     ["broken JSON", "corrupt", /must be JSON/, () => rawFile("j", '{"x":', bytes(4))],
     ["array header", "corrupt", /JSON object/, () => rawFile("l", "[1]", bytes(0))],
     ["huge header", "corrupt", /header must fit/, () => rawFile("u", {}, bytes(0), 2n ** 63n)],
-    ["a text file", "corrupt", /header must fit/, () => (writeFileSync(join(folder, "x"), "hello, weights"), join(folder, "x"))],
+    [
+      "a text file",
+      "corrupt",
+      /header must fit/,
+      () => (writeFileSync(join(folder, "x"), "hello, weights"), join(folder, "x")),
+    ],
     ["four bytes", "corrupt", /no length field/, () => (writeFileSync(join(folder, "4"), bytes(4)), join(folder, "4"))],
     ["an empty file", "empty", /got 0 bytes/, () => (writeFileSync(join(folder, "0"), ""), join(folder, "0"))],
     ["a missing file", "not-found", /must exist/, () => join(folder, "missing.safetensors")],

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { UserError } from "../core/errors.ts";
 import { decodeBfloat16, decodeFloat16, encodeFloat16, FLOAT16_MAX } from "../core/float16.ts";
 import { writeAtomically } from "./atomic-files.ts";
@@ -97,15 +97,18 @@ interface OpenedHeader {
 async function withHeader<T>(path: string, use: (file: FileHandle, header: OpenedHeader) => Promise<T>): Promise<T> {
   let file: FileHandle | undefined;
   try {
-    file = await open(path, "r");
-    const stats = await file.stat();
+    const stats = await stat(path); // before opening: to open a pipe would wait for its writer
     if (!stats.isFile()) throw new UserError("unsupported", `${path}: must be a file, got a folder or a device.`);
+    file = await open(path, "r");
     if (stats.size === 0) throw new UserError("empty", `${path}: must be a safetensors file, got 0 bytes.`);
     const prefix = await readBytes(file, path, new Uint8Array(Math.min(8, stats.size)), 0);
     const length = prefix.length < 8 ? Number.NaN : Number(Buffer.from(prefix.buffer).readBigUInt64LE(0));
     if (!(length <= stats.size - 8)) {
       const got = Number.isNaN(length) ? "no length field" : `a header of ${length} bytes`;
-      throw new UserError("corrupt", `${path}: header must fit the file's ${stats.size} bytes, got ${got}. Fetch it anew.`);
+      throw new UserError(
+        "corrupt",
+        `${path}: header must fit the file's ${stats.size} bytes, got ${got}. Fetch it anew.`,
+      );
     }
     if (length > 100_000_000) {
       throw new UserError("corrupt", `${path}: header must be under 100 MB, got ${length} bytes. Is it safetensors?`);

@@ -1,7 +1,7 @@
 import { ShapeError } from "../core/errors.ts";
 import { add, reshape } from "../graph/broadcasting.ts";
 import { matmul } from "../graph/matrix.ts";
-import { slice, transpose } from "../graph/shaping.ts";
+import { split, transpose } from "../graph/shaping.ts";
 import { softmax } from "../graph/softmax.ts";
 import type { Initializer, Tensor } from "../graph/tensor.ts";
 import { Linear } from "./linear.ts";
@@ -47,8 +47,10 @@ export function attend(joint: Tensor, heads: number, adjust: (scores: Tensor) =>
   const width = tripled / 3;
   const headWidth = width / heads;
   const parts = transpose(reshape(joint, [batch, tokens, 3, heads, headWidth]), [2, 0, 3, 1, 4]);
-  const part = (i: number): Tensor => reshape(slice(parts, 0, i, i + 1), [batch, heads, tokens, headWidth]);
-  const scores = adjust(matmul(part(0), part(1), { transposeB: true, scale: headWidth ** -0.5 }));
-  const mixed = matmul(softmax(scores), part(2)); // [B, heads, N, headWidth]
+  const [queries, keys, values] = split(parts, 0, [1, 1, 1]).map((part) =>
+    reshape(part, [batch, heads, tokens, headWidth]),
+  ) as [Tensor, Tensor, Tensor];
+  const scores = adjust(matmul(queries, keys, { transposeB: true, scale: headWidth ** -0.5 }));
+  const mixed = matmul(softmax(scores), values); // [B, heads, N, headWidth]
   return reshape(transpose(mixed, [0, 2, 1, 3]), [batch, tokens, width]);
 }

@@ -84,7 +84,8 @@ async function embedOneByOne(
       results.push({ file: entry.file, embedding: embedding as Float32Array });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      results.push(failedFile(entry.file.path, error));
+      const { path } = entry.file;
+      results.push(failedFile(path, new UserError(error.code, `${path}: ${error.message}`, { cause: error })));
     }
   }
   return results;

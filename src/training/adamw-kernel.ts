@@ -25,7 +25,8 @@ export function updateAdamW(
   second: Float32Array,
   scalars: AdamWScalars,
 ): void {
-  const { stage, run } = (kernel ??= instantiate());
+  kernel ??= instantiate();
+  const { stage, run } = kernel;
   const [stagedWeights, stagedGradient, stagedFirst, stagedSecond] = stage;
   const { gradientScale, beta1, beta2, weightScale, stepSize, secondMomentScale, epsilon } = scalars;
   const length = weights.length;
@@ -60,9 +61,9 @@ interface WebAssemblyApi {
 function instantiate(): Kernel {
   const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
   const { exports } = new Instance(new Module(assembleModule()));
-  const { buffer } = exports["memory"] as { readonly buffer: ArrayBuffer };
+  const { buffer } = exports.memory as { readonly buffer: ArrayBuffer };
   const staged = (slot: number) => new Float32Array(buffer, slot * BLOCK_BYTES, BLOCK);
-  return { stage: [staged(0), staged(1), staged(2), staged(3)], run: exports["run"] as Kernel["run"] };
+  return { stage: [staged(0), staged(1), staged(2), staged(3)], run: exports.run as Kernel["run"] };
 }
 
 // --- assembly: the binary format of WebAssembly core 2.0, sections 5.4 and 5.5 ---

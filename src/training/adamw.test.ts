@@ -17,11 +17,10 @@ interface Fixture {
   secondMoments: Named;
 }
 
-const fixture = JSON.parse(
-  readFileSync(new URL("../../test/fixtures/adamw.json", import.meta.url), "utf8"),
-) as Fixture;
+const fixture = JSON.parse(readFileSync(new URL("../../test/fixtures/adamw.json", import.meta.url), "utf8")) as Fixture;
 
-const toArrays = (named: Named) => new Map(Object.entries(named).map(([name, data]) => [name, Float32Array.from(data)]));
+const toArrays = (named: Named) =>
+  new Map(Object.entries(named).map(([name, data]) => [name, Float32Array.from(data)]));
 const toTensors = (named: Named) =>
   new Map([...toArrays(named)].map(([name, data]) => [name, { shape: fixture.shapes[name], data }]));
 

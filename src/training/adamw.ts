@@ -1,8 +1,8 @@
 import { ShapeError } from "../core/errors.ts";
 import type { WeightTensor } from "../io/safetensors.ts";
 import { updateAdamW } from "./adamw-kernel.ts";
-import { copyTensors, exemptFromDecay, globalNorm } from "./optimizer.ts";
 import type { Optimizer, TensorMap, UpdateReport } from "./optimizer.ts";
+import { copyTensors, exemptFromDecay, globalNorm } from "./optimizer.ts";
 
 export interface AdamWOptions {
   readonly beta1?: number; // 0.9

@@ -8,7 +8,11 @@ import { readSafetensors, writeSafetensors } from "../io/safetensors.ts";
 import type { TensorMap } from "./optimizer.ts";
 
 const FORMAT = "florence-checkpoint/1";
-const PARTS = { model: "model.safetensors", optimizer: "optimizer.safetensors", average: "average.safetensors" } as const;
+const PARTS = {
+  model: "model.safetensors",
+  optimizer: "optimizer.safetensors",
+  average: "average.safetensors",
+} as const;
 type Part = keyof typeof PARTS;
 
 /** Everything but tensors that a run needs to continue. `extra` is the caller's, any JSON. */
@@ -37,7 +41,7 @@ const storedState = z.object({
   optimizerSteps: z.int().nonnegative(),
   averageUpdates: z.int().nonnegative().optional(),
   extra: z.unknown(),
-  files: z.record(z.enum(Object.keys(PARTS) as Part[]), z.int().optional()), // sizes in bytes
+  files: z.partialRecord(z.enum(Object.keys(PARTS) as Part[]), z.int()), // sizes in bytes
 });
 
 /**
@@ -57,7 +61,10 @@ export async function writeCheckpoint(runDir: string, checkpoint: Checkpoint, { 
       await writeSafetensors(path, tensors, { dtype: "F32", metadata: { format: FORMAT, step: String(state.step) } });
       files[part] = (await stat(path)).size;
     }
-    await writeFileAtomic(join(unfinished, "state.json"), `${JSON.stringify({ format: FORMAT, ...state, files }, null, 2)}\n`);
+    await writeFileAtomic(
+      join(unfinished, "state.json"),
+      `${JSON.stringify({ format: FORMAT, ...state, files }, null, 2)}\n`,
+    );
     await replaceFolder(unfinished, join(runDir, name));
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
@@ -148,6 +155,8 @@ async function removeOld(runDir: string, step: number, keep: number): Promise<vo
   const steps = await finishedSteps(runDir);
   const kept = new Set(steps.filter((other) => other <= step).slice(0, Math.max(1, keep)));
   const stale = steps.filter((other) => !kept.has(other)).map((other) => `checkpoint-${other}`);
-  const leftovers = (await readdir(runDir)).filter((name) => /^\.?checkpoint-\d+\.[0-9a-f]{12}\.(partial|old)$/.test(name));
+  const leftovers = (await readdir(runDir)).filter((name) =>
+    /^\.?checkpoint-\d+\.[0-9a-f]{12}\.(partial|old)$/.test(name),
+  );
   for (const name of [...stale, ...leftovers]) await rm(join(runDir, name), { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 import type { WeightTensor } from "../io/safetensors.ts";
-import { copyTensors } from "./optimizer.ts";
 import type { TensorMap } from "./optimizer.ts";
+import { copyTensors } from "./optimizer.ts";
 
 export interface WeightAverageOptions {
   readonly decay?: number; // 0.9999
@@ -32,7 +32,8 @@ export class WeightAverage {
   update(): void {
     this.#updates++;
     const decay = averageDecay(this.#updates, this.#decay, this.#warmup);
-    for (const [name, { data }] of this.#average) moveTowards(data, (this.#weights.get(name) as WeightTensor).data, decay);
+    for (const [name, { data }] of this.#average)
+      moveTowards(data, (this.#weights.get(name) as WeightTensor).data, decay);
   }
 
   /** The live averaged weights; not a copy. */

@@ -1,7 +1,7 @@
+import { Rng } from "../../src/core/rng.ts";
+import { mul, sum } from "../../src/graph/broadcasting.ts";
 import { gradients } from "../../src/graph/gradients.ts";
 import { constant, input, type Shape, sizeOf, type Tensor } from "../../src/graph/tensor.ts";
-import { mul, sum } from "../../src/graph/broadcasting.ts";
-import { Rng } from "../../src/core/rng.ts";
 import { compile, type FeedData } from "../../src/runtime/program.ts";
 
 /** Runs a small graph once. */
@@ -62,7 +62,8 @@ export async function gradientError({ shapes, data, build, step = 1e-2 }: Gradie
       up[k] += step;
       down[k] -= step;
       const span = up[k] - down[k];
-      differences[k] = ((await lossAt({ ...feeds, [`x${i}`]: up })) - (await lossAt({ ...feeds, [`x${i}`]: down }))) / span;
+      differences[k] =
+        ((await lossAt({ ...feeds, [`x${i}`]: up })) - (await lossAt({ ...feeds, [`x${i}`]: down }))) / span;
     }
     const scale = differences.reduce((largest, d) => Math.max(largest, Math.abs(d)), 1e-3);
     for (let k = 0; k < value.length; k++) worst = Math.max(worst, Math.abs(gradient[k] - differences[k]) / scale);

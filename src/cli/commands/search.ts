@@ -12,7 +12,7 @@ import {
   numberBetween,
 } from "../command.ts";
 import { exitCodeOfBatch } from "../exit-codes.ts";
-import type { Progress } from "../progress.ts";
+import type { CommandProgress } from "../progress.ts";
 
 interface SearchCommandOptions extends ModelOption, JsonOption {
   readonly top: number;
@@ -43,7 +43,7 @@ export const searchCommand = defineCommand<[string, string], SearchCommandOption
       throw new UserError("bad-argument", "search: the sentence must not be empty. Say what to look for.");
     }
     const model = await context.loadModel(modelName);
-    let progress: Progress | undefined;
+    let progress: CommandProgress | undefined;
     try {
       const indexed = await indexFolder(folder, model, {
         cacheFolder: context.cacheFolder,

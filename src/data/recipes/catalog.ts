@@ -3,13 +3,16 @@ import { cifar10Test, cifar10Train } from "./cifar10.ts";
 import { emoji, emojiTwitter } from "./emoji.ts";
 import { fashionProductsTest, fashionProductsTrain } from "./fashion-products.ts";
 import { flickr8kTest, flickr8kTrain } from "./flickr8k.ts";
+import { openclipart } from "./openclipart.ts";
 import type { Recipe } from "./recipe.ts";
 import { tinyImageNetTrain, tinyImageNetVal } from "./tiny-imagenet.ts";
+import { tuxpaint } from "./tuxpaint.ts";
 
 /** Every recipe: the sets for training first, then those for evaluation only. */
 export const recipes: readonly Recipe[] = [
   tinyImageNetTrain,
   emoji,
+  openclipart,
   flickr8kTrain,
   fashionProductsTrain,
   tinyImageNetVal,
@@ -18,6 +21,7 @@ export const recipes: readonly Recipe[] = [
   emojiTwitter,
   flickr8kTest,
   fashionProductsTest,
+  tuxpaint,
 ];
 
 /** The recipe called `name`. @throws UserError `not-found` listing the names there are */

@@ -33,7 +33,7 @@ async function* samples(split: "train" | "test", context: RecipeContext): AsyncG
 /** A product's name, its type, and its colour with its type: "navy blue casual shoes". */
 export function productTexts(caption: string, type: string, colour: string): { texts: string[]; weights: number[] } {
   const named = caption.replaceAll(/\s+/g, " ").trim();
-  const typeText = lowerCaseWords(type);
+  const typeText = lowerCaseWords(type).replace("tshirts", "t-shirts");
   const colourText = /^(na|none|multi)?$/i.test(colour.trim()) ? "" : `${lowerCaseWords(colour)} ${typeText}`;
   const entries: [string, number][] = [
     [named, 0.5],

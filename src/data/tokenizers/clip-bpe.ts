@@ -5,9 +5,11 @@ import { type Tokenizer, WordCache } from "./tokenizer.ts";
 /** How many merges of CLIP's file count; the rest of its lines are not used. */
 export const CLIP_MERGE_COUNT = 48_894;
 
-// U+0345 is in no class: the reference's pattern ignores case, the sign's other case is a letter, and so it is skipped.
 const WORDS =
-  /<\|startoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\u0345\p{White_Space}\p{L}\p{N}]+/gu;
+  /<\|startoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
+
+/** The reference's pattern ignores case; the other case of this combining sign is a letter, and so it matches nothing. */
+const SKIPPED = "\u0345";
 
 /**
  * CLIP's byte-level BPE tokenizer: every word of the cleaned text becomes its UTF-8 bytes, the last one marked as the
@@ -78,7 +80,7 @@ export class ClipTokenizer implements Tokenizer {
   encode(text: string): Int32Array {
     const room = this.contextLength - 1;
     const ids: number[] = [this.startId];
-    for (const [word] of cleanClipText(text).matchAll(WORDS)) {
+    for (const [word] of cleanClipText(text).replaceAll(SKIPPED, " ").matchAll(WORDS)) {
       if (ids.length >= room) break;
       for (const id of this.#cache.get(word, (uncached) => this.#encodeWord(uncached))) ids.push(id);
     }

@@ -9,6 +9,12 @@ export interface PrunedVocabulary {
   readonly keptIds: Int32Array;
 }
 
+/** Texts a small model is to read well: those of their pieces that occur at least `minimumCount` times are claimed. */
+export interface ClaimingTexts {
+  readonly texts: Iterable<string>;
+  readonly minimumCount: number;
+}
+
 /**
  * Chooses the entries of a WordPiece vocabulary that a small model keeps: the special ones, every single ASCII and
  * Latin-1 character (so that no word of those letters becomes unknown), the pieces of the given texts list by list, and
@@ -29,7 +35,7 @@ export function pruneVocabulary({
 }: {
   vocabulary: readonly string[];
   size: number;
-  textLists: readonly Iterable<string>[];
+  textLists: readonly ClaimingTexts[];
   isWanted: (piece: string, id: number) => boolean;
 }): PrunedVocabulary {
   const kept = new Set<number>();
@@ -49,13 +55,13 @@ export function pruneVocabulary({
     }
   };
   const tokenizer = new WordPieceTokenizer({ vocabulary, contextLength: 2 });
-  for (const texts of textLists) keepFirst(piecesByFrequency(tokenizer, texts));
+  for (const claiming of textLists) keepFirst(claimedPieces(tokenizer, claiming));
   keepFirst(vocabulary.flatMap((piece, id) => (isWanted(piece, id) ? [id] : [])));
   const keptIds = Int32Array.from(kept).sort();
   return { vocabulary: Array.from(keptIds, (id) => vocabulary[id] as string), keptIds };
 }
 
-function piecesByFrequency(tokenizer: WordPieceTokenizer, texts: Iterable<string>): number[] {
+function claimedPieces(tokenizer: WordPieceTokenizer, { texts, minimumCount }: ClaimingTexts): number[] {
   const counts = new Map<number, number>();
   for (const text of texts) {
     for (const word of bertWords(text)) {
@@ -63,6 +69,7 @@ function piecesByFrequency(tokenizer: WordPieceTokenizer, texts: Iterable<string
     }
   }
   return Array.from(counts)
+    .filter(([, count]) => count >= minimumCount)
     .sort(([a, countA], [b, countB]) => countB - countA || a - b)
     .map(([id]) => id);
 }

@@ -37,7 +37,7 @@ export interface IndexedFolder {
   readonly failed: number;
 }
 
-const filesPerAppend = 256;
+const filesPerAppend = 64; // what a killed run loses at most
 
 /**
  * Embeds the pictures of a folder that are new or changed, takes the others from the cache, and forgets those that

@@ -1,0 +1,54 @@
+import { type PackageReference, packageEntries } from "../../io/packages.ts";
+import { decodeSquare, fitTitles } from "./pictures.ts";
+import type { Recipe, RecipeContext, RecipeSample } from "./recipe.ts";
+
+const stamps: PackageReference = {
+  registry: "debian",
+  name: "tuxpaint-stamps-default",
+  version: "2022.06.04-1",
+  sha256: "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34",
+};
+const folder = "usr/share/tuxpaint/stamps/";
+
+async function* samples(context: RecipeContext): AsyncGenerator<RecipeSample> {
+  const captions = new Map<string, string>();
+  const isCaption = (path: string): boolean => path.startsWith(folder) && path.endsWith(".txt");
+  for await (const { path, bytes } of packageEntries(context.fetched(stamps), isCaption)) {
+    captions.set(path.slice(folder.length, -".txt".length), stampCaption(bytes.toString("utf8")));
+  }
+  // A stamp's mirrored and flipped forms repeat it, and an SVG may stand beside its PNG: one picture a caption file.
+  const seen = new Set<string>();
+  const isPicture = (path: string): boolean => path.startsWith(folder) && /\.(png|svg)$/.test(path);
+  for await (const { path, bytes } of packageEntries(context.fetched(stamps), isPicture)) {
+    const key = path.slice(folder.length);
+    const name = key.replace(/\.\w+$/, "");
+    const caption = captions.get(name);
+    if (caption === undefined || caption === "") {
+      context.leaveOut(/_(mirror|flip|mirror_flip)$/.test(name) ? "mirrored form" : "no caption");
+    } else if (seen.has(name)) {
+      context.leaveOut("second form of a stamp");
+    } else {
+      seen.add(name);
+      yield { key, texts: [caption], label: caption, decode: (size) => decodeSquare(bytes, size, "pad", key) };
+    }
+  }
+}
+
+/** The English caption of a stamp's text file, which is its first line, without the full stop. */
+export function stampCaption(text: string): string {
+  const [first] = text.split(/\r?\n/);
+  return first.trim().replace(/[.!]$/, "");
+}
+
+/** Photo cut-outs and drawings with a caption each: never trained on. */
+export const tuxpaint: Recipe = {
+  name: "tuxpaint",
+  summary: "about 1,000 photo cut-outs and drawings with captions (needs a Debian system)",
+  role: "evaluation",
+  licence: "GPL-2",
+  source: "Tux Paint stamps",
+  size: 48,
+  fit: fitTitles.pad,
+  packages: [stamps],
+  samples,
+};

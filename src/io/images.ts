@@ -1,0 +1,116 @@
+import { readFile, stat } from "node:fs/promises";
+import sharp from "sharp";
+import { UserError } from "../core/errors.ts";
+import { type RgbImage, rgbImage } from "../core/image.ts";
+import { fileError } from "./file-errors.ts";
+
+export interface DecodeOptions {
+  /** Largest width × height that is decoded; 100 million if left out. */
+  readonly maxPixels?: number;
+  /** Largest file that is read, bytes; 512 MiB if left out. */
+  readonly maxBytes?: number;
+  /** What errors call an image given as bytes. */
+  readonly name?: string;
+}
+
+const DEFAULT_MAX_PIXELS = 100e6;
+const DEFAULT_MAX_BYTES = 512 * 2 ** 20;
+
+/** First bytes of the binary formats we read; a file that has them but will not parse is corrupt rather than unsupported. */
+const SIGNATURES: readonly { readonly at: number; readonly bytes: string }[] = [
+  { at: 0, bytes: "\xff\xd8\xff" }, // JPEG
+  { at: 0, bytes: "\x89PNG" },
+  { at: 0, bytes: "GIF8" },
+  { at: 8, bytes: "WEBP" },
+  { at: 0, bytes: "II*\0" }, // TIFF, little-endian
+  { at: 0, bytes: "MM\0*" }, // TIFF, big-endian
+  { at: 4, bytes: "ftypavi" }, // AVIF
+];
+
+/**
+ * Decodes a picture to 8-bit sRGB: EXIF orientation applied, transparency laid on white, grey, CMYK and 16-bit values
+ * converted, the first frame of an animation.
+ *
+ * @param source  path of a file, or its bytes
+ * @throws        UserError naming the file: not-found, unreadable, empty, unsupported (no picture, or a format we do
+ *                not read), corrupt (truncated files too), too-large
+ */
+export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
+  const { maxPixels = DEFAULT_MAX_PIXELS, maxBytes = DEFAULT_MAX_BYTES } = options;
+  const subject = typeof source === "string" ? source : (options.name ?? "image bytes");
+  const bytes = typeof source === "string" ? await readImageFile(source, maxBytes) : source;
+  if (bytes.length === 0) throw new UserError("empty", `${subject}: must be a picture, got 0 bytes. Replace the file.`);
+  try {
+    const { data, info } = await sharp(bytes, { failOn: "error", limitInputPixels: maxPixels })
+      .autoOrient()
+      .flatten({ background: "#ffffff" })
+      .toColourspace("srgb")
+      .raw({ depth: "uchar" })
+      .toBuffer({ resolveWithObject: true });
+    return toRgb(info.width, info.height, info.channels, data);
+  } catch (error) {
+    throw await decodingError(subject, bytes, maxPixels, error);
+  }
+}
+
+async function readImageFile(path: string, maxBytes: number): Promise<Uint8Array> {
+  try {
+    const stats = await stat(path); // before opening: to open a pipe would wait for its writer
+    if (stats.isDirectory()) throw new UserError("unsupported", `${path}: must be a picture, got a folder.`);
+    if (!stats.isFile()) throw new UserError("unsupported", `${path}: must be a file, got a device or a pipe.`);
+    if (stats.size > maxBytes) {
+      throw new UserError("too-large", `${path}: must be at most ${maxBytes} bytes, got ${stats.size}.`);
+    }
+    return await readFile(path);
+  } catch (error) {
+    throw fileError(path, error);
+  }
+}
+
+/** Samples as RGB triples; grey, where it comes through as one channel, is repeated. */
+function toRgb(width: number, height: number, channels: number, samples: Uint8Array): RgbImage {
+  if (channels === 3) return rgbImage(width, height, samples);
+  const image = rgbImage(width, height);
+  for (let i = 0; i < width * height; i++) {
+    for (let channel = 0; channel < 3; channel++) {
+      image.data[i * 3 + channel] = samples[i * channels + (channels < 3 ? 0 : channel)];
+    }
+  }
+  return image;
+}
+
+function hasKnownSignature(bytes: Uint8Array): boolean {
+  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(16, bytes.length)).toString("latin1");
+  return SIGNATURES.some(({ at, bytes: signature }) => start.startsWith(signature, at));
+}
+
+async function decodingError(
+  subject: string,
+  bytes: Uint8Array,
+  maxPixels: number,
+  cause: unknown,
+): Promise<UserError> {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const options = { cause };
+  if (message.includes("pixel limit") || message.includes("Input image exceeds")) {
+    const size = await statedSize(bytes);
+    const rule = `${subject}: must have at most ${maxPixels} pixels`;
+    return new UserError("too-large", `${rule}, got ${size}. Scale it down first.`, options);
+  }
+  if (message.includes("unsupported image format") && !hasKnownSignature(bytes)) {
+    const rule = `${subject}: must be a JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG picture`;
+    return new UserError("unsupported", `${rule}, got other content. Convert or leave it out.`, options);
+  }
+  const detail = message.split("\n")[0].trim();
+  return new UserError("corrupt", `${subject}: must decode in full, got "${detail}". Replace the file.`, options);
+}
+
+/** The size a header claims, for the message only. */
+async function statedSize(bytes: Uint8Array): Promise<string> {
+  try {
+    const { width, height } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    return `${width}×${height}`;
+  } catch {
+    return "more"; // the limit was already reported by the decoder; only the numbers are missing
+  }
+}
