@@ -3,6 +3,7 @@ import { classifyCommand } from "./commands/classify.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
 import { modelsCommand } from "./commands/models.ts";
+import { pretrainCommand } from "./commands/pretrain.ts";
 import { searchCommand } from "./commands/search.ts";
 
 /** Every command, in the order of `florence --help`. */
@@ -10,6 +11,7 @@ export const commands: readonly CliCommand[] = [
   classifyCommand,
   searchCommand,
   embedCommand,
+  pretrainCommand,
   modelsCommand,
   doctorCommand,
 ];

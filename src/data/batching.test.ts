@@ -86,7 +86,8 @@ describe("countsFromWeights", () => {
         const counts = countsFromWeights(list, batchSize);
         const total = list.reduce((sum, weight) => sum + weight, 0);
         expect(counts.reduce((sum, count) => sum + count, 0)).toBe(batchSize);
-        counts.forEach((count, i) => expect(Math.abs(count - (list[i] / total) * batchSize)).toBeLessThan(1.000001));
+        for (const [i, count] of counts.entries())
+          expect(Math.abs(count - (list[i] / total) * batchSize)).toBeLessThan(1.000001);
       }),
       { numRuns: 200 },
     );

@@ -110,10 +110,10 @@ describe("transforms equal torchvision", () => {
     const expected = [-2, 0, 3, -0.4, 1.2, -2];
     const interleaved = new Float32Array(7);
     normaliseInto(pixels, statistics, interleaved, 1, "interleaved");
-    expected.forEach((value, i) => expect(interleaved[i + 1]).toBeCloseTo(value, 5));
+    for (const [i, value] of expected.entries()) expect(interleaved[i + 1]).toBeCloseTo(value, 5);
     const planar = new Float32Array(6);
     normaliseInto(pixels, statistics, planar, 0, "planar");
-    [-2, -0.4, 0, 1.2, 3, -2].forEach((value, i) => expect(planar[i]).toBeCloseTo(value, 5));
+    for (const [i, value] of [-2, -0.4, 0, 1.2, 3, -2].entries()) expect(planar[i]).toBeCloseTo(value, 5);
     expect(() => normaliseInto(pixels, statistics, planar, 1, "planar")).toThrow(/must hold 6 values/);
   });
 });

@@ -119,7 +119,7 @@ function axisWeights(
 /** A fixed-point sum, rounding term included, as a byte. */
 function toByte(sum: number): number {
   const value = sum >> PRECISION_BITS;
-  return value < 0 ? 0 : value > 255 ? 255 : value;
+  return Math.max(0, Math.min(255, value));
 }
 
 /** Source rows `firstRow` … `lastRow` (exclusive), each resampled to the columns of the target window. */

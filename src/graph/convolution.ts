@@ -52,12 +52,21 @@ export function convolution(x: Tensor, weight: Tensor, bias?: Tensor, options: C
   if (bias && (bias.rank !== 1 || bias.shape[0] !== outputs)) {
     throw new ShapeError(`convolution: bias must be [${outputs}], got ${formatShape(bias)}`);
   }
+  for (const values of [stride, padding, dilation]) {
+    if (values.length !== axes) {
+      throw new ShapeError(
+        `convolution: one stride, padding and dilation for each of ${axes} space axes of ${formatShape(x)}, got [${values.join(", ")}]`,
+      );
+    }
+  }
   const kernel = weight.shape.slice(2);
   const space = x.shape.slice(2).map((size, i) => {
     const reach = dilation[i] * (kernel[i] - 1) + 1;
     const length = Math.floor((size + 2 * padding[i] - reach) / stride[i]) + 1;
     if (!(length >= 1)) {
-      throw new ShapeError(`convolution: the kernel must fit the padded input, got ${formatShape(x)} and reach ${reach}`);
+      throw new ShapeError(
+        `convolution: the kernel must fit the padded input, got ${formatShape(x)} and reach ${reach}`,
+      );
     }
     return length;
   });

@@ -53,7 +53,14 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-
 export function groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, epsilon = 1e-5): Tensor {
   const [batch, channels] = x.shape;
   if (x.rank < 3 || channels % groups !== 0) {
-    throw new ShapeError(`groupNorm: groups must divide the channels of [B, C, ...], got ${groups} and ${formatShape(x)}`);
+    throw new ShapeError(
+      `groupNorm: groups must divide the channels of [B, C, ...], got ${groups} and ${formatShape(x)}`,
+    );
+  }
+  if (weight.rank !== 1 || weight.size !== channels || bias.rank !== 1 || bias.size !== channels) {
+    throw new ShapeError(
+      `groupNorm: weight and bias must be [${channels}] for x ${formatShape(x)}, got ${formatShape(weight)} and ${formatShape(bias)}`,
+    );
   }
   const perGroup = x.size / (batch * groups);
   const ones = expand(scalar(1), [perGroup]);

@@ -1,6 +1,14 @@
 import onnxProto from "onnx-proto";
 import { UserError } from "../core/errors.ts";
-import { type AttributeValue, type ConstantData, type DataType, type OperatorNode, type Parameter, sizeOf, type Tensor } from "./tensor.ts";
+import {
+  type AttributeValue,
+  type ConstantData,
+  type DataType,
+  type OperatorNode,
+  type Parameter,
+  sizeOf,
+  type Tensor,
+} from "./tensor.ts";
 
 const { onnx } = onnxProto;
 
@@ -48,12 +56,18 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
     }
     const name = parameterNames.get(tensor);
     if (name === undefined) {
-      throw new UserError("mismatch", "encodeOnnx: every parameter in the graph must be named, one is not. Pass the whole model's state");
+      throw new UserError(
+        "mismatch",
+        "encodeOnnx: every parameter in the graph must be named, one is not. Pass the whole model's state",
+      );
     }
     const values = options.weights?.get(name);
     if (values) {
       if (values.length !== sizeOf(tensor.shape)) {
-        throw new UserError("mismatch", `encodeOnnx: ${name} must hold ${sizeOf(tensor.shape)} values, got ${values.length}`);
+        throw new UserError(
+          "mismatch",
+          `encodeOnnx: ${name} must hold ${sizeOf(tensor.shape)} values, got ${values.length}`,
+        );
       }
       initializers.push(encodeTensor(name, tensor.shape, tensor.dtype, values));
     } else {
@@ -79,6 +93,17 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
     encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
     return valueInfo(name, tensor);
   });
+
+  const taken = new Set<string>();
+  for (const name of [...inputs.map((given) => given.name), ...Object.keys(options.outputs)]) {
+    if (taken.has(name)) {
+      throw new UserError(
+        "mismatch",
+        `encodeOnnx: inputs, parameters and outputs must have names of their own, got ${name} twice`,
+      );
+    }
+    taken.add(name);
+  }
 
   const model = new onnx.ModelProto({
     irVersion: 9,
@@ -158,4 +183,3 @@ function valueInfo(name: string, tensor: Tensor) {
   const dim = tensor.shape.map((dimValue) => ({ dimValue }));
   return { name, type: { tensorType: { elemType: elementTypes[tensor.dtype], shape: { dim } } } };
 }
-

@@ -6,7 +6,9 @@ import { formatShape, int64List, operator, resolveAxis, scalar, singleOperator, 
 export function transpose(x: Tensor, order: readonly number[]): Tensor {
   const axes = order.map((axis) => resolveAxis(axis, x.rank, "transpose"));
   if (axes.length !== x.rank || new Set(axes).size !== x.rank) {
-    throw new ShapeError(`transpose: the order must name each of ${x.rank} axes once, got [${order.join(", ")}]`);
+    throw new ShapeError(
+      `transpose: the order must name each of ${x.rank} axes once, got ${formatShape(x)} and [${order.join(", ")}]`,
+    );
   }
   if (axes.every((axis, i) => axis === i)) return x;
   const inverse = axes.map((_, i) => axes.indexOf(i));
@@ -27,7 +29,9 @@ export function slice(x: Tensor, axis: number, start: number, end: number, step 
   const from = start < 0 ? start + length : start;
   const to = Math.min(end < 0 ? end + length : end, length);
   if (from < 0 || to < from || !(step >= 1)) {
-    throw new ShapeError(`slice: 0 ≤ start ≤ end ≤ ${length} and step ≥ 1 must hold, got ${start}, ${end}, ${step}`);
+    throw new ShapeError(
+      `slice: 0 ≤ start ≤ end ≤ ${length} and step ≥ 1 must hold, got ${start}, ${end}, ${step} for axis ${at} of ${formatShape(x)}`,
+    );
   }
   const count = Math.ceil((to - from) / step);
   if (count === length) return x;
@@ -62,7 +66,9 @@ function insertZeros(x: Tensor, axis: number, step: number): Tensor {
 /** Zeros (or `value`) before and after the elements of one axis. */
 export function pad(x: Tensor, axis: number, before: number, after: number, value = 0): Tensor {
   const at = resolveAxis(axis, x.rank, "pad");
-  if (!(before >= 0 && after >= 0)) throw new ShapeError(`pad: pads must be ≥ 0, got ${before} and ${after}`);
+  if (!(before >= 0 && after >= 0)) {
+    throw new ShapeError(`pad: pads must be ≥ 0, got ${before} and ${after} for axis ${at} of ${formatShape(x)}`);
+  }
   if (before === 0 && after === 0) return x;
   const begins = x.shape.map((_, i) => (i === at ? before : 0));
   const ends = x.shape.map((_, i) => (i === at ? after : 0));

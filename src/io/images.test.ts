@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -29,7 +29,8 @@ function pixel(image: RgbImage, x: number, y: number): number[] {
 }
 
 function expectNear(actual: number[], expected: number[], tolerance: number): void {
-  expected.forEach((value, i) => expect(Math.abs(actual[i] - value), `${actual}`).toBeLessThanOrEqual(tolerance));
+  for (const [i, value] of expected.entries())
+    expect(Math.abs(actual[i] - value), `${actual}`).toBeLessThanOrEqual(tolerance);
 }
 
 function noisePng(width: number, height: number): Promise<Buffer> {
@@ -94,7 +95,8 @@ describe("decodeImage converts to upright 8-bit RGB", () => {
     expect((await sharp(png).metadata()).depth).toBe("ushort");
     const decoded = await decodeImage(png);
     expect(decoded.data.length).toBe(12);
-    [0, 0x80, 0xff, 0x12].forEach((value, x) => expectNear(pixel(decoded, x, 0), [value, value, value], 1));
+    for (const [x, value] of [0, 0x80, 0xff, 0x12].entries())
+      expectNear(pixel(decoded, x, 0), [value, value, value], 1);
     const rgba = new Uint16Array([0xffff, 0, 0, 0xffff, 0, 0, 0, 0]);
     const deep = await sharp(rgba, { raw: { width: 2, height: 1, channels: 4 } })
       .toColourspace("rgb16")
@@ -152,7 +154,7 @@ describe("decodeImage refuses, naming the file", () => {
   const cut = (bytes: Buffer, share: number) => bytes.subarray(0, Math.floor(bytes.length * share));
   const cases: [string, string, () => Promise<string>][] = [
     ["a missing file", "not-found", async () => join(folder, "absent.png")],
-    ["a folder", "unsupported", async () => (mkdirSync(join(folder, "folder.jpg")), join(folder, "folder.jpg"))],
+    ["a folder", "unsupported", async () => mkdtempSync(join(folder, "folder.jpg-"))],
     ["an empty file", "empty", async () => file("empty.png", "")],
     ["a text", "unsupported", async () => file("letter.jpg", "Dear model,\nthis is no picture.\n")],
     ["random bytes", "unsupported", async () => file("bytes.png", Buffer.alloc(500, 0x5a))],

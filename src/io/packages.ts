@@ -146,7 +146,9 @@ function openArchive(reference: PackageReference, path: string): { stream: Reada
   const child = spawn("dpkg-deb", ["--fsys-tarfile", path], { stdio: ["ignore", "pipe", "ignore"] });
   const finished = new Promise<void>((resolve, reject) => {
     child.on("error", (cause) =>
-      reject(new UserError("unsupported", "dpkg-deb: it is needed to unpack Debian packages. Install dpkg.", { cause })),
+      reject(
+        new UserError("unsupported", "dpkg-deb: it is needed to unpack Debian packages. Install dpkg.", { cause }),
+      ),
     );
     child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`dpkg-deb ended with ${code}`))));
   });

@@ -7,6 +7,12 @@ import { readSafetensors, readSafetensorsHeader, writeSafetensors } from "./safe
 const folder = mkdtempSync(join(tmpdir(), "florence-safetensors-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+function plainFile(name: string, content: Uint8Array | string): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+
 function rawFile(name: string, header: unknown, data: Uint8Array, length?: bigint): string {
   const json = Buffer.from(typeof header === "string" ? header : JSON.stringify(header));
   const prefix = Buffer.alloc(8);
@@ -97,14 +103,9 @@ describe("safetensors", () => {
     ["broken JSON", "corrupt", /must be JSON/, () => rawFile("j", '{"x":', bytes(4))],
     ["array header", "corrupt", /JSON object/, () => rawFile("l", "[1]", bytes(0))],
     ["huge header", "corrupt", /header must fit/, () => rawFile("u", {}, bytes(0), 2n ** 63n)],
-    [
-      "a text file",
-      "corrupt",
-      /header must fit/,
-      () => (writeFileSync(join(folder, "x"), "hello, weights"), join(folder, "x")),
-    ],
-    ["four bytes", "corrupt", /no length field/, () => (writeFileSync(join(folder, "4"), bytes(4)), join(folder, "4"))],
-    ["an empty file", "empty", /got 0 bytes/, () => (writeFileSync(join(folder, "0"), ""), join(folder, "0"))],
+    ["a text file", "corrupt", /header must fit/, () => plainFile("x", "hello, weights")],
+    ["four bytes", "corrupt", /no length field/, () => plainFile("4", bytes(4))],
+    ["an empty file", "empty", /got 0 bytes/, () => plainFile("0", "")],
     ["a missing file", "not-found", /must exist/, () => join(folder, "missing.safetensors")],
     ["a folder", "unsupported", /folder/, () => folder],
   ];

@@ -23,5 +23,8 @@ export function resizeWeights(target: object, weights: ReadonlyMap<string, Float
     const window = (rows: number): number => (Math.sqrt(rows) + 1) / 2;
     resized.set(name, resizePositionBias(data, window(data.length / heads), window(parameter.shape[0] as number)));
   }
+  for (const name of weights.keys()) {
+    if (!resized.has(name)) throw new ShapeError(`resizeWeights: the model has no parameter ${name}`);
+  }
   return resized;
 }

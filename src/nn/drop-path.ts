@@ -1,7 +1,11 @@
+import { ShapeError } from "../core/errors.ts";
 import type { Rng } from "../core/rng.ts";
 import { add, mul, reshape } from "../graph/broadcasting.ts";
 import { slice } from "../graph/shaping.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
+
+/** x + branch, perhaps with the branch scaled or dropped by image. */
+export type ResidualJoin = (x: Tensor, branch: Tensor) => Tensor;
 
 /**
  * Stochastic depth: whole residual branches are dropped for some images of a batch. Huang et al., arXiv:1603.09382.
@@ -10,7 +14,7 @@ import { input, type Tensor } from "../graph/tensor.ts";
 export class DropPath {
   readonly rates: readonly number[]; // by residual branch, first to last
   readonly #scales: Tensor;
-  #used = 0;
+  #taken = 0;
 
   /** `name`: the graph input [branches, B] to feed with `drawDropPath`. */
   constructor(rates: readonly number[], batch: number, name = "dropPath") {
@@ -18,9 +22,20 @@ export class DropPath {
     this.#scales = input(name, [rates.length, batch]);
   }
 
-  /** x + branch, the branch scaled or dropped by image; call once for each residual branch, first to last. */
-  join(x: Tensor, branch: Tensor): Tensor {
-    const index = this.#used++ % this.rates.length;
+  /**
+   * The joins of the next `count` residual branches; take them once for each block, first to last. A join may be built
+   * any number of times, as activation checkpointing does, and draws the same.
+   */
+  take(count: number): ResidualJoin[] {
+    const first = this.#taken;
+    this.#taken += count;
+    if (this.#taken > this.rates.length) {
+      throw new ShapeError(`DropPath: at most ${this.rates.length} branches may be taken, got ${this.#taken}`);
+    }
+    return Array.from({ length: count }, (_, i) => (x: Tensor, branch: Tensor) => this.#join(first + i, x, branch));
+  }
+
+  #join(index: number, x: Tensor, branch: Tensor): Tensor {
     if (this.rates[index] === 0) return add(x, branch);
     const perImage = reshape(slice(this.#scales, 0, index, index + 1), [x.shape[0], ...x.shape.slice(1).map(() => 1)]);
     return add(x, mul(branch, perImage));

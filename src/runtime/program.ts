@@ -24,7 +24,12 @@ export class Program {
   readonly #session: ort.InferenceSession;
   readonly #fetches: string[];
 
-  constructor(session: ort.InferenceSession, inputs: { name: string; tensor: Tensor }[], outputs: string[], nodes: number) {
+  constructor(
+    session: ort.InferenceSession,
+    inputs: { name: string; tensor: Tensor }[],
+    outputs: string[],
+    nodes: number,
+  ) {
     this.#session = session;
     this.inputs = inputs;
     this.#fetches = outputs;
@@ -37,7 +42,9 @@ export class Program {
    * @param feeds  the data of each input and each parameter that was not built in, row-major; read in place
    * @returns      outputs by name
    */
-  async run(feeds: Readonly<Record<string, FeedData>> | ReadonlyMap<string, FeedData>): Promise<Record<string, FeedData>> {
+  async run(
+    feeds: Readonly<Record<string, FeedData>> | ReadonlyMap<string, FeedData>,
+  ): Promise<Record<string, FeedData>> {
     const wrapped: Record<string, ort.Tensor> = {};
     for (const { name, tensor } of this.inputs) {
       const data = feeds instanceof Map ? feeds.get(name) : (feeds as Record<string, FeedData>)[name];
@@ -47,6 +54,9 @@ export class Program {
           "mismatch",
           `Program.run: ${name} must hold ${tensor.size} values ([${tensor.shape.join(", ")}]), got ${data.length}`,
         );
+      }
+      if (!(data instanceof arrayTypes[tensor.dtype])) {
+        throw new UserError("mismatch", `Program.run: ${name} must be ${tensor.dtype}, got ${data.constructor.name}`);
       }
       wrapped[name] = new ort.Tensor(elementTypes[tensor.dtype], data as Float32Array, tensor.shape);
     }
@@ -74,6 +84,14 @@ const elementTypes: Record<DataType, "float32" | "int32" | "int64" | "bool" | "u
   uint8: "uint8",
 };
 
+const arrayTypes = {
+  float32: Float32Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  bool: Uint8Array,
+  uint8: Uint8Array,
+} as const satisfies Record<DataType, unknown>;
+
 /** Encodes the graph that leads to `outputs` and loads it into ONNX Runtime's CPU provider. */
 export async function compile(options: ProgramOptions): Promise<Program> {
   const { bytes, inputs, nodeCount } = encodeOnnx({
@@ -87,9 +105,13 @@ export async function compile(options: ProgramOptions): Promise<Program> {
     executionMode: "sequential",
     logSeverityLevel: 3,
     ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
-    ...(options.recompute
-      ? { extra: { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } } }
-      : {}),
+    extra: {
+      // Idle pool threads spin for a while after a run; with two programs in turn they would starve each other.
+      session: { force_spinning_stop: "1" },
+      ...(options.recompute
+        ? { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } }
+        : {}),
+    },
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
   });
   return new Program(session, inputs, Object.keys(options.outputs), nodeCount);

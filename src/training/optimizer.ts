@@ -19,7 +19,7 @@ export interface Optimizer {
   /** Updates applied so far. */
   readonly steps: number;
   /** One update from `gradients`, one per parameter, at `learningRate`. */
-  step(gradients: ReadonlyMap<string, Float32Array>, learningRate: number): UpdateReport;
+  step(gradients: ReadonlyMap<string, Float32Array>, learningRate: number): UpdateReport | Promise<UpdateReport>;
   /** The live state by name; not a copy. Together with `steps` it is all that `restore` needs. */
   state(): TensorMap;
   /** Takes over the values of a saved state. Names and shapes must be exactly those of `state()`. */

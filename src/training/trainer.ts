@@ -1,8 +1,7 @@
 import type { Objective } from "../tasks/objective.ts";
-import { AdamW, type AdamWOptions } from "./adamw.ts";
 import { readLatestCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { WeightAverage } from "./ema.ts";
-import { copyTensors, type TensorMap } from "./optimizer.ts";
+import { copyTensors, type Optimizer, type TensorMap } from "./optimizer.ts";
 import { learningRateAt, type Schedule } from "./schedule.ts";
 
 /** What the loop says after each step. */
@@ -22,7 +21,7 @@ export interface TrainerOptions {
   runDir: string;
   totalSteps: number;
   schedule: Schedule;
-  optimizer: AdamWOptions;
+  optimizer: Optimizer; // over the objective's weights
   averageDecay?: number; // keep a running average of the weights
   seed: number;
   configHash: string;
@@ -30,7 +29,9 @@ export interface TrainerOptions {
   /** Stops the run after the step in hand, with a checkpoint. */
   signal?: AbortSignal;
   /** Called once, before the first step, with the step the run starts or resumes from. */
-  onStart?: (step: number) => void;
+  onStart?: (step: number) => void | Promise<void>;
+  /** Told of every damaged checkpoint that was passed over. */
+  onSkip?: (folder: string, reason: string) => void;
   onStep?: (report: StepReport) => void | Promise<void>;
 }
 
@@ -43,17 +44,16 @@ export interface TrainingSummary {
 }
 
 /**
- * The training loop of every task: gradients from the objective, AdamW, an average of the weights, checkpoints. A run
+ * The training loop of every task: gradients from the objective, an optimiser, an average of the weights, checkpoints. A run
  * killed at any moment goes on from its last checkpoint to the very losses it would have had.
  */
 export async function train(options: TrainerOptions): Promise<TrainingSummary> {
-  const { objective, runDir, totalSteps, seed, configHash } = options;
-  const optimizer = new AdamW(objective.weights, options.optimizer);
+  const { objective, optimizer, runDir, totalSteps, seed, configHash } = options;
   const average = options.averageDecay ? new WeightAverage(objective.weights, { decay: options.averageDecay }) : undefined;
 
   let step = 0;
   let earlierSeconds = 0;
-  const saved = await readLatestCheckpoint(runDir, { configHash });
+  const saved = await readLatestCheckpoint(runDir, { configHash, ...(options.onSkip ? { onSkip: options.onSkip } : {}) });
   if (saved) {
     copyTensors(objective.weights, saved.model, "Checkpoint");
     if (saved.optimizer) optimizer.restore(saved.optimizer, saved.optimizerSteps);
@@ -61,7 +61,7 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
     step = saved.step;
     earlierSeconds = saved.wallSeconds;
   }
-  options.onStart?.(step);
+  await options.onStart?.(step);
 
   const started = performance.now();
   let engineMs = 0;
@@ -88,7 +88,7 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
   while (step < totalSteps && !options.signal?.aborted) {
     const learningRate = learningRateAt(options.schedule, step);
     const result = await objective.step(step);
-    const update = optimizer.step(result.gradients, learningRate);
+    const update = await optimizer.step(result.gradients, learningRate);
     if (update.applied) {
       objective.constrain?.();
       average?.update();

@@ -8,7 +8,11 @@ export class HashIndex {
   readonly #high: Uint32Array;
   readonly #low: Uint32Array;
   readonly #radius: number;
-  readonly #bands: readonly { readonly offset: number; readonly width: number; readonly buckets: Map<number, number[]> }[];
+  readonly #bands: readonly {
+    readonly offset: number;
+    readonly width: number;
+    readonly buckets: Map<number, number[]>;
+  }[];
 
   /** @param radius  0 … 15 differing bits */
   constructor(hashes: readonly { readonly high: number; readonly low: number }[], radius: number) {

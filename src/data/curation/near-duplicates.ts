@@ -8,18 +8,39 @@ import {
   thumbnailDifference,
 } from "./perceptual-hash.ts";
 
+/** How far two thumbnails may differ and still show the same picture. */
+export interface ThumbnailTolerance {
+  /** The mean absolute difference, 0 … 255. */
+  readonly difference: number;
+  /** The same as a share of the contrast of the flatter thumbnail. */
+  readonly relativeDifference: number;
+}
+
 /** When two pictures count as the same. */
 export interface MatchRule {
   /** The most bits in which their hashes may differ, 0 … 15. */
   readonly radius: number;
-  /** The most by which their thumbnails may differ, as a share of the contrast of the flatter one. */
-  readonly relativeDifference: number;
-  /** The most by which their thumbnails may differ on average, 0 … 255. */
-  readonly difference: number;
+  readonly photo: ThumbnailTolerance;
+  /** For pairs of which one is cut out on white: strict, since many products and symbols share an outline. */
+  readonly onWhite: ThumbnailTolerance;
 }
 
-/** Chosen by looking at the pairs on both sides of it. */
-export const defaultMatchRule: MatchRule = { radius: 7, relativeDifference: 0.4, difference: 13 };
+/**
+ * Chosen by looking at the pairs on both sides of it: photos that are the same but cropped a little differently reach
+ * (16, 0.5), different ones start at 0.7 of the contrast; shirts on the same mannequin start at 12.
+ */
+export const defaultMatchRule: MatchRule = {
+  radius: 12,
+  photo: { difference: 16.5, relativeDifference: 0.52 },
+  onWhite: { difference: 12, relativeDifference: 0.35 },
+};
+
+/** For the pictures of one set: the same file saved twice, not two shirts or two skin tones that look alike. */
+export const duplicateRule: MatchRule = {
+  radius: 4,
+  photo: { difference: 2.5, relativeDifference: 0.08 },
+  onWhite: { difference: 2.5, relativeDifference: 0.08 },
+};
 
 /** The widest ratio of two pictures' aspects. */
 const aspectRatio = 1.25;
@@ -69,7 +90,7 @@ export function* hashMatches(
 export function internalDuplicates(
   pictures: readonly PictureSignature[],
   sameTexts: (a: number, b: number) => boolean,
-  rule: MatchRule,
+  rule: MatchRule = duplicateRule,
 ): Map<number, number> {
   const index = new HashIndex(pictures, rule.radius);
   const dropped = new Map<number, number>();
@@ -98,9 +119,10 @@ function compare(
   const contrast = Math.min(thumbnailContrast(a.thumbnail), thumbnailContrast(b.thumbnail));
   const relativeDifference = difference === 0 ? 0 : difference / Math.max(contrast, 1e-6);
   const ratio = a.aspect / b.aspect;
+  const tolerance = a.onWhite || b.onWhite ? rule.onWhite : rule.photo;
   const confirmed =
-    difference <= rule.difference &&
-    relativeDifference <= rule.relativeDifference &&
+    difference <= tolerance.difference &&
+    relativeDifference <= tolerance.relativeDifference &&
     ratio <= aspectRatio &&
     ratio >= 1 / aspectRatio;
   return { candidate, held, difference, relativeDifference, mirrored: isMirrored, confirmed };

@@ -7,6 +7,8 @@ export interface PictureSignature {
   readonly thumbnail: Uint8Array; // [16, 16, 3]
   /** Width over height without white borders. */
   readonly aspect: number;
+  /** Whether there are white borders: product photos and drawings, whose outlines often agree by chance. */
+  readonly onWhite: boolean;
 }
 
 /** Side of a signature's thumbnail in pixels. */
@@ -35,7 +37,8 @@ export function pictureSignature(image: RgbImage): PictureSignature {
     }
   }
   const thumbnail = Uint8Array.from(areaResize(image, inside, thumbnailSide, thumbnailSide), Math.round);
-  return { high, low, thumbnail, aspect: inside.width / inside.height };
+  const onWhite = inside.width < image.width || inside.height < image.height;
+  return { high, low, thumbnail, aspect: inside.width / inside.height, onWhite };
 }
 
 /** The picture with left and right exchanged. */

@@ -6,7 +6,7 @@ import { flickr8kTest, flickr8kTrain } from "./flickr8k.ts";
 import { openclipart } from "./openclipart.ts";
 import type { Recipe } from "./recipe.ts";
 import { tinyImageNetTrain, tinyImageNetVal } from "./tiny-imagenet.ts";
-import { tuxpaint } from "./tuxpaint.ts";
+import { tuxpaint, tuxpaintPhotos } from "./tuxpaint.ts";
 
 /** Every recipe: the sets for training first, then those for evaluation only. */
 export const recipes: readonly Recipe[] = [
@@ -22,6 +22,7 @@ export const recipes: readonly Recipe[] = [
   flickr8kTest,
   fashionProductsTest,
   tuxpaint,
+  tuxpaintPhotos,
 ];
 
 /** The recipe called `name`. @throws UserError `not-found` listing the names there are */

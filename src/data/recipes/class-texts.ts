@@ -124,8 +124,9 @@ function isScientificName(nouns: WordNetNouns, name: string): boolean {
   const last = parts[parts.length - 1];
   if (parts.length < 2 || !/^[A-Z]/.test(name)) return false;
   if (parts[0].toLowerCase() === last) return true; // "Boa boa"
-  return !nouns.withWord(last).some((synset) => synset.words.some((word) => word.toLowerCase() === last.toLowerCase()
-    && word[0] === last[0]));
+  return !nouns
+    .withWord(last)
+    .some((synset) => synset.words.some((word) => word.toLowerCase() === last.toLowerCase() && word[0] === last[0]));
 }
 
 function unique(words: readonly string[]): string[] {

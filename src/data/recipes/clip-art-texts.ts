@@ -12,7 +12,7 @@ export type IsNoun = (text: string) => boolean;
 /** Keywords and folders that sort files and describe no picture. */
 const fillerWords: ReadonlySet<string> = new Set(
   `hash, theme, icons, symbol, sign, shape, shapes, special, unsorted, stock, action, application, menu, work,
-  signs and symbols, computer, device, simple, magick, mark, class, cc, type, form, flat, clipart, clip art`
+  signs and symbols, icon, image, picture, button, buttons, computer, device, simple, magick, mark, class, cc, type, form, flat, clipart, clip art`
     .split(",")
     .map((word) => word.trim().replaceAll(/\s+/g, " ")),
 );

@@ -92,7 +92,9 @@ async function* samples(
   const data = (await readPackageFile(context.fetched(names), path)).toString("utf8");
   const concepts = emojiConcepts(parseRow(data, z.array(emojiSchema), path));
   for (const style of styles) {
-    for await (const { path, bytes } of packageEntries(context.fetched(style.reference), (p) => style.pictures.test(p))) {
+    for await (const { path, bytes } of packageEntries(context.fetched(style.reference), (p) =>
+      style.pictures.test(p),
+    )) {
       const hexcode = plainHexcode(basename(path).replace(/\.\w+$/, ""));
       const key = `${style.name}/${hexcode}`;
       const concept = concepts.get(hexcode);

@@ -25,7 +25,11 @@ async function* samples(split: "train" | "test", context: RecipeContext): AsyncG
 
 /** A caption without the space that the corpus puts before punctuation and without its last full stop. */
 export function tidyCaption(caption: string): string {
-  return caption.replaceAll(/\s+([.,;:!?])/g, "$1").replaceAll(/\s+/g, " ").trim().replace(/\.$/, "");
+  return caption
+    .replaceAll(/\s+([.,;:!?])/g, "$1")
+    .replaceAll(/\s+/g, " ")
+    .trim()
+    .replace(/\.$/, "");
 }
 
 const shared = {

@@ -54,6 +54,9 @@ async function trimmed(picture: Sharp): Promise<Sharp> {
     .raw()
     .toBuffer({ resolveWithObject: true });
   const { width, height, channels } = info;
-  const cut = await sharp(data, { raw: { width, height, channels } }).trim().raw().toBuffer({ resolveWithObject: true });
+  const cut = await sharp(data, { raw: { width, height, channels } })
+    .trim()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
   return sharp(cut.data, { raw: { width: cut.info.width, height: cut.info.height, channels: cut.info.channels } });
 }

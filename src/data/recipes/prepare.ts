@@ -23,6 +23,7 @@ export interface PrepareOptions {
 }
 
 const decodeAhead = 16;
+const blankTolerance = 2; // of 255
 
 /**
  * Fetches a recipe's packages and writes its shard folder.
@@ -50,7 +51,9 @@ export async function prepareRecipe(recipe: Recipe, options: PrepareOptions): Pr
     let done = 0;
     for await (const { sample, outcome } of decodeInOrder(samples, size)) {
       options.signal?.throwIfAborted();
-      if ("image" in outcome) {
+      if ("image" in outcome && isBlank(outcome.image)) {
+        writer.countRemoved("blank");
+      } else if ("image" in outcome) {
         const { key, texts, weights, label } = sample;
         writer.append(outcome.image, { key, texts: [...texts], weights: weights && [...weights], label });
       } else {
@@ -71,7 +74,10 @@ export async function prepareRecipe(recipe: Recipe, options: PrepareOptions): Pr
 export function localFolder(recipe: Recipe, source: string | undefined): string {
   const name = recipe.folder ?? recipe.name;
   if (source === undefined) {
-    throw new UserError("bad-argument", `${recipe.name}: its data comes in no package. Pass --source with the folder that holds ${name}.`);
+    throw new UserError(
+      "bad-argument",
+      `${recipe.name}: its data comes in no package. Pass --source with the folder that holds ${name}.`,
+    );
   }
   const inside = join(source, name);
   if (existsSync(inside)) return inside;
@@ -89,6 +95,14 @@ async function fetchAll(
     fetched.set(reference, await fetchPackage(reference, packageFolder));
   }
   return fetched;
+}
+
+/** Whether a picture has one colour all over. */
+function isBlank({ data }: RgbImage): boolean {
+  for (let i = 3; i < data.length; i++) {
+    if (Math.abs(data[i] - data[i % 3]) > blankTolerance) return false;
+  }
+  return true;
 }
 
 type Outcome = { image: RgbImage } | { error: unknown };

@@ -43,7 +43,9 @@ async function* samples(split: "train" | "val", context: RecipeContext): AsyncGe
   const classesText = await readFile(classesPath, "utf8").catch((error: unknown) => {
     throw fileError(classesPath, error);
   });
-  const nouns = parseWordNetNouns((await readPackageFile(context.fetched(wordNetPackage), "dict/data.noun")).toString("utf8"));
+  const nouns = parseWordNetNouns(
+    (await readPackageFile(context.fetched(wordNetPackage), "dict/data.noun")).toString("utf8"),
+  );
   const texts = tinyImageNetTexts(nouns, parseRow(classesText, classSchema, classesPath));
   const rows = await readJsonLines(join(folder, `${split}.jsonl`), rowSchema);
   const packed = await readPackedPictures(folder, `${split}.jpegs.bin`);

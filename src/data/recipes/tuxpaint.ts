@@ -10,7 +10,15 @@ const stamps: PackageReference = {
 };
 const folder = "usr/share/tuxpaint/stamps/";
 
-async function* samples(context: RecipeContext): AsyncGenerator<RecipeSample> {
+/** Below these folders are drawings, signs and letters; elsewhere nearly all PNGs are photo cut-outs, all SVGs drawings. */
+const drawings = /(^|\/)(cartoon|toys|symbols|town|people|seasonal|naturalforces|plastic)\//;
+
+/** Whether a stamp is a photo cut-out, as far as its path tells. */
+export function isPhotoStamp(path: string): boolean {
+  return path.endsWith(".png") && !drawings.test(path);
+}
+
+async function* samples(photosOnly: boolean, context: RecipeContext): AsyncGenerator<RecipeSample> {
   const captions = new Map<string, string>();
   const isCaption = (path: string): boolean => path.startsWith(folder) && path.endsWith(".txt");
   for await (const { path, bytes } of packageEntries(context.fetched(stamps), isCaption)) {
@@ -23,7 +31,9 @@ async function* samples(context: RecipeContext): AsyncGenerator<RecipeSample> {
     const key = path.slice(folder.length);
     const name = key.replace(/\.\w+$/, "");
     const caption = captions.get(name);
-    if (caption === undefined || caption === "") {
+    if (photosOnly && !isPhotoStamp(key)) {
+      context.leaveOut("drawing");
+    } else if (caption === undefined || caption === "") {
       context.leaveOut(/_(mirror|flip|mirror_flip)$/.test(name) ? "mirrored form" : "no caption");
     } else if (seen.has(name)) {
       context.leaveOut("second form of a stamp");
@@ -40,15 +50,27 @@ export function stampCaption(text: string): string {
   return first.trim().replace(/[.!]$/, "");
 }
 
-/** Photo cut-outs and drawings with a caption each: never trained on. */
-export const tuxpaint: Recipe = {
-  name: "tuxpaint",
-  summary: "about 1,000 photo cut-outs and drawings with captions (needs a Debian system)",
+const shared = {
   role: "evaluation",
   licence: "GPL-2",
   source: "Tux Paint stamps",
   size: 48,
   fit: fitTitles.pad,
   packages: [stamps],
-  samples,
+} as const;
+
+/** Photo cut-outs and drawings with a caption each: never trained on. */
+export const tuxpaint: Recipe = {
+  ...shared,
+  name: "tuxpaint",
+  summary: "about 950 photo cut-outs and drawings with captions (needs a Debian system)",
+  samples: (context) => samples(false, context),
+};
+
+/** The photo cut-outs alone. */
+export const tuxpaintPhotos: Recipe = {
+  ...shared,
+  name: "tuxpaint-photos",
+  summary: "the photo cut-outs among them, without drawings, signs and letters",
+  samples: (context) => samples(true, context),
 };

@@ -71,7 +71,9 @@ export class WordNetNouns {
       }
     };
     climb(synset, 1);
-    return [...distances].map(([above, distance]) => ({ synset: above, distance })).sort((a, b) => a.distance - b.distance);
+    return [...distances]
+      .map(([above, distance]) => ({ synset: above, distance }))
+      .sort((a, b) => a.distance - b.distance);
   }
 }
 

@@ -1,12 +1,12 @@
 import type { ActivationName } from "../../graph/activations.ts";
 import { add, mul, reshape } from "../../graph/broadcasting.ts";
 import { cast } from "../../graph/elementwise.ts";
-import { mean } from "../../graph/reductions.ts";
 import { checkpointed } from "../../graph/recomputation.ts";
+import { mean } from "../../graph/reductions.ts";
 import { constant, type Tensor } from "../../graph/tensor.ts";
 import type { DropPath } from "../../nn/drop-path.ts";
-import { LayerNorm } from "../../nn/layer-norm.ts";
 import { linearDropRates } from "../../nn/drop-path.ts";
+import { LayerNorm } from "../../nn/layer-norm.ts";
 import { TokenMap } from "../../nn/token-map.ts";
 import { ConvolutionalEmbedding, type Downsampling, PatchMerging } from "./coswin-embedding.ts";
 import { SwinBlock } from "./swin-block.ts";
@@ -155,7 +155,8 @@ export class CoSwinStage {
     let level = map;
     for (const block of this.blocks) {
       const ordered = level.inOrder(block.order(level));
-      const segment = (tokens: Tensor): Tensor => block.forward(ordered.with(tokens), dropPath).tokens;
+      const joins = dropPath?.take(2); // ahead of the segment, which checkpointing builds twice
+      const segment = (tokens: Tensor): Tensor => block.forward(ordered.with(tokens), joins).tokens;
       level = ordered.with(recompute ? checkpointed(segment, ordered.tokens) : segment(ordered.tokens));
     }
     if (!this.downsample) return { level, next: level };

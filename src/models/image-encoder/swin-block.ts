@@ -2,7 +2,7 @@ import type { ActivationName } from "../../graph/activations.ts";
 import { add, reshape } from "../../graph/broadcasting.ts";
 import { gatherFixed } from "../../graph/indexing.ts";
 import { constant, type Tensor } from "../../graph/tensor.ts";
-import type { DropPath } from "../../nn/drop-path.ts";
+import type { ResidualJoin } from "../../nn/drop-path.ts";
 import { LayerNorm } from "../../nn/layer-norm.ts";
 import { Mlp } from "../../nn/mlp.ts";
 import type { TokenMap } from "../../nn/token-map.ts";
@@ -44,11 +44,11 @@ export class SwinBlock {
     return whole ? windowOrder(grid) : undefined;
   }
 
-  /** `map` in this block's `order`. */
-  forward(map: TokenMap, dropPath?: DropPath): TokenMap {
-    const join = (x: Tensor, branch: Tensor): Tensor => (dropPath ? dropPath.join(x, branch) : add(x, branch));
-    const attended = join(map.tokens, this.#attend(this.norm1.forward(map.tokens), map));
-    return map.with(join(attended, this.mlp.forward(this.norm2.forward(attended))));
+  /** `map` in this block's `order`; `joins` as the two branches are to be added, plainly by default. */
+  forward(map: TokenMap, joins: readonly ResidualJoin[] = [add, add]): TokenMap {
+    const [joinAttention, joinMlp] = joins;
+    const attended = joinAttention(map.tokens, this.#attend(this.norm1.forward(map.tokens), map));
+    return map.with(joinMlp(attended, this.mlp.forward(this.norm2.forward(attended))));
   }
 
   #attend(x: Tensor, map: TokenMap): Tensor {

@@ -1,35 +1,47 @@
 import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
-import { coSwinConfigSchema, textEncoderConfigSchema } from "../../models/config-schemas.ts";
+import { coSwinConfigSchema } from "../../models/config-schemas.ts";
 
-const augmentSchema = z.looseObject({});
+const range = z.tuple([z.number(), z.number()]);
+
+const augmentSchema = z.strictObject({
+  crop: z.strictObject({ scale: range, aspect: range.optional() }).optional(),
+  flip: z.number().min(0).max(1).optional(),
+  shift: z.number().nonnegative().optional(),
+  brightness: z.number().min(0).max(1).optional(),
+  contrast: z.number().min(0).max(1).optional(),
+  saturation: z.number().min(0).max(1).optional(),
+  greyscale: z.number().min(0).max(1).optional(),
+});
 
 const stageSchema = z.strictObject({
   name: z.string(),
   steps: z.int().positive(),
   imageSize: z.int().positive(),
   templatedTexts: z.boolean(), // whether short descriptions are put into templates
+  schedule: z.enum(["constant", "cosine", "linear"]),
   learningRate: z.number().positive(),
-  finalLearningRate: z.number().nonnegative(),
+  finalLearningRate: z.number().nonnegative().default(0),
   warmupSteps: z.int().nonnegative(),
   /** Images of each set in every batch; they add up to the batch size. */
   perBatch: z.record(z.string(), z.int().positive()),
-  augment: augmentSchema.optional(),
+  augment: augmentSchema.default({}),
 });
 
 export const pretrainRecipeSchema = z.strictObject({
   name: z.string(),
   seed: z.int(),
   image: coSwinConfigSchema,
-  text: textEncoderConfigSchema,
   embedding: z.int().positive(),
-  /** A folder with `model.safetensors` and `vocab.txt` of a sentence encoder to start the text tower from. */
-  textWeights: z.string().optional(),
+  /** A folder with `model.safetensors` and `vocab.txt` of a sentence encoder to start the text tower from; relative to the recipe. */
+  textWeights: z.string(),
   freezeText: z.boolean(),
   textTokens: z.int().min(2).max(76), // texts are cut to so many tokens
   chunk: z.int().positive().optional(), // images through the towers at a time: gradient cache if below the batch
   recompute: z.boolean().default(false), // activation checkpointing of each block
   optimizer: z.strictObject({
+    kind: z.enum(["adamw", "muon"]),
+    matrixRateScale: z.number().positive().default(20), // Muon: rate of hidden matrices over that of the rest
     weightDecay: z.number().nonnegative(),
     beta2: z.number().gt(0).lt(1),
     clipNorm: z.number().positive(),

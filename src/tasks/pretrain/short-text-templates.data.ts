@@ -2,10 +2,7 @@
 export const shortTextTemplates: readonly string[] = [
   "a photo of a {}.",
   "a picture of the {}.",
-  "a small image of a {}.",
-  "a blurry photo of the {}.",
   "a drawing of a {}.",
-  "an icon of a {}.",
 ];
 
 /** Descriptions of at most this many words count as short. */

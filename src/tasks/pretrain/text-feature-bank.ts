@@ -1,4 +1,5 @@
 import { UserError } from "../../core/errors.ts";
+import { readMatrixFile, writeMatrixFile } from "../../io/matrix-file.ts";
 import { encodeBatch, type Tokenizer } from "../../data/tokenizers/tokenizer.ts";
 import { textInputs } from "../../models/text-encoder/text-batch.ts";
 import type { TextEncoder } from "../../models/text-encoder/text-encoder.ts";
@@ -8,7 +9,7 @@ import { compile, type Program } from "../../runtime/program.ts";
 const batchSize = 64;
 
 /**
- * Features of every text a training may draw, by a frozen text encoder, computed once ahead. Texts go through in a
+ * Features of every text a training may draw, by a frozen text encoder, computed once ahead and scaled to length 1. Texts go through in a
  * fixed order and fixed batches, so that a resumed run has the very same features.
  */
 export class TextFeatureBank {
@@ -27,6 +28,8 @@ export class TextFeatureBank {
     weights: ReadonlyMap<string, Float32Array>; // of the encoder alone
     tokenizer: Tokenizer;
     texts: Iterable<string>;
+    /** A file to keep them in; its name must stand for the encoder and the texts. */
+    cachePath?: string;
     onProgress?: (done: number, total: number) => void;
   }): Promise<TextFeatureBank> {
     const { encoder, weights, tokenizer } = options;
@@ -35,13 +38,14 @@ export class TextFeatureBank {
       .map((text) => ({ text, tokens: tokenizer.encode(text).length }))
       .sort((a, b) => a.tokens - b.tokens || (a.text < b.text ? -1 : 1));
     const width = encoder.features;
+    const rows = new Map(texts.map(({ text }, row) => [text, row]));
+    const cached = options.cachePath && (await readMatrixFile(options.cachePath, texts.length, width));
+    if (cached) return new TextFeatureBank(width, cached, rows);
     const features = new Float32Array(texts.length * width);
-    const rows = new Map<string, number>();
     const parameters = namedParameters(encoder);
     let program: { length: number; value: Program } | undefined;
     for (let from = 0; from < texts.length; from += batchSize) {
       const group = texts.slice(from, from + batchSize).map(({ text }) => text);
-      for (const [i, text] of group.entries()) rows.set(text, from + i);
       while (group.length < batchSize) group.push("");
       const { ids, mask, length } = encodeBatch(tokenizer, group);
       if (program?.length !== length) {
@@ -55,6 +59,8 @@ export class TextFeatureBank {
       options.onProgress?.(Math.min(from + batchSize, texts.length), texts.length);
     }
     await program?.value.dispose();
+    normalizeRows(features, width);
+    if (options.cachePath) await writeMatrixFile(options.cachePath, features, width);
     return new TextFeatureBank(width, features, rows);
   }
 
@@ -63,5 +69,13 @@ export class TextFeatureBank {
     const at = this.#rows.get(text);
     if (at === undefined) throw new UserError("mismatch", `TextFeatureBank: "${text}" was not among the texts it was made for`);
     target.set(this.#features.subarray(at * this.width, (at + 1) * this.width), row * this.width);
+  }
+}
+
+function normalizeRows(matrix: Float32Array, width: number): void {
+  for (let start = 0; start < matrix.length; start += width) {
+    const row = matrix.subarray(start, start + width);
+    const scale = 1 / Math.sqrt(row.reduce((total, value) => total + value * value, 0));
+    for (let i = 0; i < width; i++) row[i] *= scale;
   }
 }

@@ -1,0 +1,106 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { exitCodes } from "../exit-codes.ts";
+import { runCli } from "../program.ts";
+import { dataCommand } from "./data.ts";
+
+const root = mkdtempSync(join(tmpdir(), "florence-data-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+async function florence(...words: string[]): Promise<{ code: number; lines: string[]; errors: string }> {
+  const written = { stdout: "", stderr: "" };
+  const sink = (name: keyof typeof written): Writable =>
+    new Writable({
+      write(chunk, _encoding, done) {
+        written[name] += String(chunk);
+        done();
+      },
+    });
+  const code = await runCli(words, {
+    stdout: sink("stdout"),
+    stderr: sink("stderr"),
+    environment: { FLORENCE_CACHE: join(root, "cache") },
+    signal: new AbortController().signal,
+    loadModel: () => Promise.reject(new Error("no model is needed")),
+    commands: [dataCommand],
+    version: "0.0.0",
+  });
+  return { code, lines: written.stdout.split("\n").filter((line) => line !== ""), errors: written.stderr };
+}
+
+/** A copy of Flickr8k's layout with 803 plain pictures: 800 to train on, 3 to test; the last repeats the first. */
+async function makeFlickr(folder: string): Promise<void> {
+  mkdirSync(join(folder, "images"), { recursive: true });
+  const rows: string[] = [];
+  for (let i = 0; i < 803; i++) {
+    const file = `images/${String(i).padStart(4, "0")}.png`;
+    const pixels = Buffer.from(Array.from({ length: 48 }, (_, j) => ((i % 802) * 37 + j * j * (i % 802)) % 240));
+    writeFileSync(
+      join(folder, file),
+      await sharp(pixels, { raw: { width: 4, height: 4, channels: 3 } })
+        .png()
+        .toBuffer(),
+    );
+    rows.push(JSON.stringify({ file, captions: [`Picture ${i} .`] }));
+  }
+  writeFileSync(join(folder, "metadata.jsonl"), rows.join("\n"));
+}
+
+describe("florence data", () => {
+  beforeAll(() => makeFlickr(join(root, "flickr8k-1000")));
+
+  it("lists the sets with role, licence and packages", async () => {
+    const { code, lines } = await florence("data", "list", "--json");
+    expect(code).toBe(exitCodes.ok);
+    const sets = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(sets.find(({ name }) => name === "emoji-twitter")).toMatchObject({ role: "evaluation", prepared: false });
+    expect(sets.every(({ licence, source }) => licence !== "" && source !== "")).toBe(true);
+    expect((await florence("data")).lines.length).toBe(2 * sets.length);
+  });
+
+  it("prepares sets and removes a training picture that is in the test set", async () => {
+    const prepared = await florence("data", "prepare", "flickr8k-train", "flickr8k-test", "--source", root, "--json");
+    expect(prepared.code).toBe(exitCodes.ok);
+    expect(prepared.lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      {
+        name: "flickr8k-train",
+        folder: join(root, "cache/shards/flickr8k-train"),
+        count: 799,
+        size: 48,
+        removed: { blank: 1 },
+      },
+      {
+        name: "flickr8k-test",
+        folder: join(root, "cache/shards/flickr8k-test"),
+        count: 2,
+        size: 48,
+        removed: { blank: 1 },
+      },
+    ]);
+    const small = await florence("data", "prepare", "flickr8k-test", "--source", root, "--size", "16");
+    expect(small.lines[0]).toMatch(/^flickr8k-test-16: 2 pictures of 16×16 \(left out 1 × blank\)/);
+
+    const curated = await florence("data", "curate", "--json", "--dry-run");
+    expect(curated.code).toBe(exitCodes.ok);
+    expect(JSON.parse(curated.lines[0])).toMatchObject({ training: "flickr8k-train", against: "flickr8k-test" });
+    expect(existsSync(join(root, "cache/curation/report.md"))).toBe(true);
+  });
+
+  it("explains what is missing", async () => {
+    const none = await florence("data", "prepare");
+    expect([none.code, none.errors]).toEqual([exitCodes.usage, expect.stringContaining("a set is needed")]);
+    const unknown = await florence("data", "prepare", "imagenet");
+    expect([unknown.code, unknown.errors]).toEqual([exitCodes.nothingDone, expect.stringContaining('got "imagenet"')]);
+    const sourceless = await florence("data", "prepare", "cifar10-test");
+    expect([sourceless.code, sourceless.errors]).toEqual([exitCodes.usage, expect.stringContaining("Pass --source")]);
+    const both = await florence("data", "prepare", "flickr8k-test", "cifar10-test", "--source", root, "--json");
+    expect(both.code).toBe(exitCodes.someFailed);
+    expect(JSON.parse(both.lines[1])).toMatchObject({ name: "cifar10-test", error: { code: "not-found" } });
+    const unprepared = await florence("data", "curate", "emoji");
+    expect(unprepared.errors).toContain("florence data prepare emoji");
+  });
+});

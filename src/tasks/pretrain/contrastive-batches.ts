@@ -1,0 +1,87 @@
+import { Rng } from "../../core/rng.ts";
+import { augmentInto } from "../../data/augment.ts";
+import { BatchComposer } from "../../data/batching.ts";
+import type { ShardReader } from "../../data/shards.ts";
+import { encodeBatch, type Tokenizer } from "../../data/tokenizers/tokenizer.ts";
+import type { ContrastiveBatch } from "./contrastive-objective.ts";
+import type { PretrainStage } from "./recipe.ts";
+import { shortTextTemplates, shortTextWords } from "./short-text-templates.data.ts";
+import type { TextFeatureBank } from "./text-feature-bank.ts";
+import { textLabel } from "./text-label.ts";
+
+/** How the texts of a batch are handed to the graph. */
+export type TextSource =
+  | { kind: "features"; bank: TextFeatureBank }
+  | { kind: "tokens"; tokenizer: Tokenizer; length: number };
+
+/** Every text that a row's text can become in a stage: itself, or a short one in each template. */
+export function renderings(text: string, templated: boolean): string[] {
+  const short = text.trim().split(/\s+/u).length <= shortTextWords;
+  return templated && short ? shortTextTemplates.map((template) => template.replace("{}", text)) : [text];
+}
+
+/** Batches of a pretraining stage as a pure function of the step: rows, texts, augmentation and labels. */
+export class ContrastiveBatches {
+  readonly #readers: readonly ShardReader[];
+  readonly #composer: BatchComposer;
+  readonly #stage: PretrainStage;
+  readonly #source: TextSource;
+
+  constructor(stage: PretrainStage, shards: ReadonlyMap<string, ShardReader>, source: TextSource, seed: number) {
+    const names = Object.keys(stage.perBatch);
+    this.#readers = names.map((name) => shards.get(name) as ShardReader);
+    const sources = names.map((name, i) => ({
+      name,
+      rows: (this.#readers[i] as ShardReader).rows,
+      perBatch: stage.perBatch[name] as number,
+    }));
+    this.#composer = new BatchComposer(sources, `${seed} ${stage.name}`);
+    this.#stage = stage;
+    this.#source = source;
+  }
+
+  get batchSize(): number {
+    return this.#composer.batchSize;
+  }
+
+  batchAt(step: number): ContrastiveBatch {
+    const { imageSize, templatedTexts, augment } = this.#stage;
+    const entries = this.#composer.batchAt(step);
+    const pixels = new Uint8Array(entries.length * imageSize * imageSize * 3);
+    const labels = new BigInt64Array(entries.length);
+    const texts: string[] = [];
+    for (const [i, { source, row, text, seed }] of entries.entries()) {
+      const reader = this.#readers[source] as ShardReader;
+      const rng = new Rng(seed);
+      const image = new Uint8Array(reader.height * reader.width * 3);
+      reader.readImage(row, image);
+      const at = i * imageSize * imageSize * 3;
+      augmentInto(image, 0, reader.height, reader.width, pixels, at, imageSize, augment, rng);
+      const description = reader.rows[row].texts[text] as string;
+      labels[i] = textLabel(description); // of the description itself, whatever template carries it
+      texts.push(rng.pick(renderings(description, templatedTexts)));
+    }
+    return { pixels, labels, texts: this.#feedTexts(texts) };
+  }
+
+  #feedTexts(texts: readonly string[]): ContrastiveBatch["texts"] {
+    if (this.#source.kind === "features") {
+      const { bank } = this.#source;
+      const data = new Float32Array(texts.length * bank.width);
+      for (const [i, text] of texts.entries()) bank.copy(text, data, i);
+      return { "text.features": { data, width: bank.width } };
+    }
+    // One fixed length, so that every step runs the same program.
+    const { tokenizer, length } = this.#source;
+    const batch = encodeBatch(tokenizer, texts);
+    const ids = new Int32Array(texts.length * length).fill(tokenizer.padId);
+    const mask = new Float32Array(texts.length * length);
+    const copied = Math.min(batch.length, length);
+    for (let row = 0; row < texts.length; row++) {
+      const from = row * batch.length;
+      ids.set(batch.ids.subarray(from, from + copied), row * length);
+      mask.set(batch.mask.subarray(from, from + copied), row * length);
+    }
+    return { "text.ids": { data: ids, width: length }, "text.mask": { data: mask, width: length } };
+  }
+}

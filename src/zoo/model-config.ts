@@ -1,0 +1,17 @@
+import { z } from "zod";
+import { twoTowerConfigSchema } from "../models/config-schemas.ts";
+
+/** `config.json` of a checkpoint folder: what to build and how to feed it. */
+export const modelConfigSchema = z.strictObject({
+  format: z.literal("florence-model/1"),
+  name: z.string(),
+  architecture: twoTowerConfigSchema,
+  tokenizer: z.strictObject({ kind: z.literal("wordpiece"), vocabulary: z.literal("vocab.txt"), contextLength: z.int().positive() }),
+  preprocessing: z.strictObject({
+    size: z.int().positive(),
+    resize: z.enum(["shorter-side", "squash"]),
+    filter: z.enum(["bicubic", "bilinear"]),
+  }),
+});
+
+export type ModelConfig = z.infer<typeof modelConfigSchema>;

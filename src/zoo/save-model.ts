@@ -1,0 +1,52 @@
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { randomBytes } from "node:crypto";
+import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
+import { type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
+import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
+import { namedParameters, requireWeights } from "../nn/module.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+export interface SavedModel {
+  name: string;
+  architecture: TwoTowerConfig;
+  weights: ReadonlyMap<string, Float32Array>;
+  vocabulary: readonly string[];
+  /** Other files of the folder, such as the model card, by name. */
+  files?: Readonly<Record<string, string | Uint8Array>>;
+}
+
+/** Writes a checkpoint folder, float16, so that it appears whole or not at all. */
+export async function saveModel(folder: string, model: SavedModel): Promise<void> {
+  const tower = new TwoTower(model.architecture);
+  requireWeights(tower, model.weights);
+  const tensors = new Map<string, WeightTensor>(
+    [...namedParameters(tower)].map(([name, { shape }]) => [
+      name,
+      { shape, data: model.weights.get(name) as Float32Array },
+    ]),
+  );
+  const config: ModelConfig = {
+    format: "florence-model/1",
+    name: model.name,
+    architecture: model.architecture as ModelConfig["architecture"],
+    tokenizer: {
+      kind: "wordpiece",
+      vocabulary: "vocab.txt",
+      contextLength: model.architecture.text.contextLength,
+    },
+    preprocessing: { size: model.architecture.image.imageSize, resize: "shorter-side", filter: "bicubic" },
+  };
+  const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
+  await mkdir(unfinished, { recursive: true });
+  try {
+    await writeSafetensors(join(unfinished, "model.safetensors"), tensors, { dtype: "F16", metadata: { format: "florence-model/1" } });
+    await writeFileAtomic(join(unfinished, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+    await writeFileAtomic(join(unfinished, "vocab.txt"), `${model.vocabulary.join("\n")}\n`);
+    for (const [name, content] of Object.entries(model.files ?? {})) await writeFileAtomic(join(unfinished, name), content);
+    await replaceFolder(unfinished, folder);
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    throw error;
+  }
+}
