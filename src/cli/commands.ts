@@ -1,5 +1,6 @@
 import type { CliCommand } from "./command.ts";
 import { classifyCommand } from "./commands/classify.ts";
+import { dataCommand } from "./commands/data.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
 import { modelsCommand } from "./commands/models.ts";
@@ -12,6 +13,7 @@ export const commands: readonly CliCommand[] = [
   searchCommand,
   embedCommand,
   pretrainCommand,
+  dataCommand,
   modelsCommand,
   doctorCommand,
 ];

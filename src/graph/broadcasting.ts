@@ -21,7 +21,9 @@ export function broadcastShapes(name: string, a: Shape, b: Shape): number[] {
     const x = a[i - rank + a.length] ?? 1;
     const y = b[i - rank + b.length] ?? 1;
     if (x !== y && x !== 1 && y !== 1) {
-      throw new ShapeError(`${name}: axes must be equal or 1 (from the back), got ${formatShape(a)} and ${formatShape(b)}`);
+      throw new ShapeError(
+        `${name}: axes must be equal or 1 (from the back), got ${formatShape(a)} and ${formatShape(b)}`,
+      );
     }
     shape[i] = x === 1 ? y : x;
   }

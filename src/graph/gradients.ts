@@ -1,6 +1,6 @@
 import { ShapeError } from "../core/errors.ts";
 import { add, expand } from "./broadcasting.ts";
-import { formatShape, type OperatorNode, sameShape, scalar, Tensor } from "./tensor.ts";
+import { formatShape, type OperatorNode, sameShape, scalar, type Tensor } from "./tensor.ts";
 
 /**
  * Gradients of a scalar by reverse-mode differentiation, carried out on the graph at build time: what comes back is
@@ -13,7 +13,9 @@ import { formatShape, type OperatorNode, sameShape, scalar, Tensor } from "./ten
  */
 export function gradients(loss: Tensor, of: readonly Tensor[], seed?: Tensor): (Tensor | undefined)[] {
   if (seed === undefined && loss.size !== 1) {
-    throw new ShapeError(`gradients: the loss must have one element, got ${formatShape(loss)}. Sum or average it first`);
+    throw new ShapeError(
+      `gradients: the loss must have one element, got ${formatShape(loss)}. Sum or average it first`,
+    );
   }
   return gradientsOfMany([[loss, seed ?? expand(scalar(1), loss.shape)]], of);
 }
@@ -33,7 +35,8 @@ export function gradientsOfMany(
   for (const node of nodes) {
     const incoming = node.outputs.map((output) => flowing.get(output));
     if (incoming.every((gradient) => gradient === undefined)) continue;
-    if (!node.gradient) throw new ShapeError(`gradients: ${node.type} has no gradient rule, yet one must pass through it`);
+    if (!node.gradient)
+      throw new ShapeError(`gradients: ${node.type} has no gradient rule, yet one must pass through it`);
     const back = node.gradient(incoming);
     for (const [i, source] of node.inputs.entries()) {
       const gradient = back[i];

@@ -1,7 +1,7 @@
 import { ShapeError } from "../core/errors.ts";
 import { expand, reshape, sum } from "./broadcasting.ts";
 import { concat, pad } from "./shaping.ts";
-import { constant, formatShape, resolveAxis, scalar, type Shape, singleOperator, type Tensor } from "./tensor.ts";
+import { constant, formatShape, resolveAxis, type Shape, scalar, singleOperator, type Tensor } from "./tensor.ts";
 
 /**
  * Picks elements of one axis by index, repeats allowed; gradients of repeated elements add up.
@@ -60,7 +60,13 @@ export function scatterAdd(shape: Shape, indices: Tensor, updates: Tensor): Tens
 
 function toInt64(indices: Tensor): Tensor {
   if (indices.dtype === "int64") return indices;
-  return singleOperator({ type: "Cast", inputs: [indices], attributes: { to: 7 }, shape: indices.shape, dtype: "int64" });
+  return singleOperator({
+    type: "Cast",
+    inputs: [indices],
+    attributes: { to: 7 },
+    shape: indices.shape,
+    dtype: "int64",
+  });
 }
 
 /**
@@ -74,7 +80,8 @@ function toInt64(indices: Tensor): Tensor {
 export function gatherFixed(x: Tensor, indices: Int32Array): Tensor {
   const [batch, count] = x.shape;
   for (const index of indices) {
-    if (index < -1 || index >= count) throw new ShapeError(`gatherFixed: indices must lie in [-1, ${count}), got ${index}`);
+    if (index < -1 || index >= count)
+      throw new ShapeError(`gatherFixed: indices must lie in [-1, ${count}), got ${index}`);
   }
   if (indices.length === count && indices.every((index, i) => index === i)) return x;
   const rest = x.shape.slice(2);

@@ -57,7 +57,9 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const [outputs, inputs] = weight.shape;
   if (weight.rank !== 2 || x.rank < 1 || x.shape[x.rank - 1] !== inputs) {
-    throw new ShapeError(`linear: x [..., in] must fit weight [out, in], got ${formatShape(x)} and ${formatShape(weight)}`);
+    throw new ShapeError(
+      `linear: x [..., in] must fit weight [out, in], got ${formatShape(x)} and ${formatShape(weight)}`,
+    );
   }
   if (bias && (bias.rank !== 1 || bias.shape[0] !== outputs)) {
     throw new ShapeError(`linear: bias must be [${outputs}], got ${formatShape(bias)}`);

@@ -47,8 +47,22 @@ const convolutionCase = (name: string, x: Shape, w: Shape, options: Parameters<t
 
 const cases: Case[] = [
   { name: "add, broadcast", shapes: [[2, 3], [3]], build: (a, b) => add(a as Tensor, b as Tensor) },
-  { name: "add, both stretch", shapes: [[2, 1], [1, 3]], build: (a, b) => add(a as Tensor, b as Tensor) },
-  { name: "sub", shapes: [[2, 3], [2, 1]], build: (a, b) => elementwise.sub(a as Tensor, b as Tensor) },
+  {
+    name: "add, both stretch",
+    shapes: [
+      [2, 1],
+      [1, 3],
+    ],
+    build: (a, b) => add(a as Tensor, b as Tensor),
+  },
+  {
+    name: "sub",
+    shapes: [
+      [2, 3],
+      [2, 1],
+    ],
+    build: (a, b) => elementwise.sub(a as Tensor, b as Tensor),
+  },
   { name: "mul", shapes: [[2, 3], [3]], build: (a, b) => mul(a as Tensor, b as Tensor) },
   {
     name: "div",
@@ -58,7 +72,10 @@ const cases: Case[] = [
   },
   {
     name: "maximum",
-    shapes: [[4, 3], [4, 3]],
+    shapes: [
+      [4, 3],
+      [4, 3],
+    ],
     data: [spaced([4, 3]), spaced([4, 3]).reverse()],
     build: (a, b) => elementwise.maximum(a as Tensor, b as Tensor),
   },
@@ -71,7 +88,8 @@ const cases: Case[] = [
   {
     name: "where",
     shapes: [[3], [3]],
-    build: (a, b) => elementwise.where(elementwise.lessThan(constant(Float32Array.of(0, 1, 0), [3]), 0.5), a as Tensor, b as Tensor),
+    build: (a, b) =>
+      elementwise.where(elementwise.lessThan(constant(Float32Array.of(0, 1, 0), [3]), 0.5), a as Tensor, b as Tensor),
   },
   { name: "clamp", shapes: [[4, 3]], data: [spaced([4, 3])], build: (x) => elementwise.clamp(x as Tensor, -0.3, 0.3) },
   unary("neg"),
@@ -99,7 +117,14 @@ const cases: Case[] = [
   { name: "slice with a step", shapes: [[2, 7]], build: (x) => slice(x as Tensor, 1, 1, 7, 3) },
   { name: "slice with a step to the end", shapes: [[2, 6]], build: (x) => slice(x as Tensor, 1, 0, 6, 2) },
   { name: "pad", shapes: [[2, 3]], build: (x) => pad(x as Tensor, 1, 1, 2) },
-  { name: "concat", shapes: [[2, 3], [2, 1]], build: (a, b) => concat([a as Tensor, b as Tensor], 1) },
+  {
+    name: "concat",
+    shapes: [
+      [2, 3],
+      [2, 1],
+    ],
+    build: (a, b) => concat([a as Tensor, b as Tensor], 1),
+  },
   {
     name: "split, one part used",
     shapes: [[5, 2]],
@@ -107,14 +132,25 @@ const cases: Case[] = [
   },
   { name: "roll", shapes: [[2, 5]], build: (x) => roll(x as Tensor, 1, -2) },
   { name: "gather", shapes: [[4, 3]], build: (x) => gather(x as Tensor, indices(2, 0, 2, 3)) },
-  { name: "embedding", shapes: [[4, 3]], build: (x) => embedding(x as Tensor, constant(Int32Array.of(1, 1, 0, 3), [2, 2])) },
+  {
+    name: "embedding",
+    shapes: [[4, 3]],
+    build: (x) => embedding(x as Tensor, constant(Int32Array.of(1, 1, 0, 3), [2, 2])),
+  },
   { name: "scatterAdd", shapes: [[4, 2]], build: (x) => scatterAdd([3, 2], indices(0, 2, 2, 1), x as Tensor) },
   {
     name: "gatherFixed with repeats and holes",
     shapes: [[2, 4, 3]],
     build: (x) => gatherFixed(x as Tensor, Int32Array.of(3, -1, 0, 0, 2)),
   },
-  { name: "matmul 2-D", shapes: [[2, 3], [3, 4]], build: (a, b) => matmul(a as Tensor, b as Tensor, { scale: 0.5 }) },
+  {
+    name: "matmul 2-D",
+    shapes: [
+      [2, 3],
+      [3, 4],
+    ],
+    build: (a, b) => matmul(a as Tensor, b as Tensor, { scale: 0.5 }),
+  },
   ...[true, false].flatMap((transposeA) =>
     [true, false].map((transposeB) => ({
       name: `matmul batched, transposeA=${transposeA} transposeB=${transposeB}`,
@@ -125,13 +161,28 @@ const cases: Case[] = [
       build: (a?: Tensor, b?: Tensor) => matmul(a as Tensor, b as Tensor, { transposeA, transposeB, scale: 0.7 }),
     })),
   ),
-  { name: "matmul, broadcast batch", shapes: [[1, 2, 3], [4, 3, 2]], build: (a, b) => matmul(a as Tensor, b as Tensor) },
+  {
+    name: "matmul, broadcast batch",
+    shapes: [
+      [1, 2, 3],
+      [4, 3, 2],
+    ],
+    build: (a, b) => matmul(a as Tensor, b as Tensor),
+  },
   { name: "linear", shapes: [[2, 2, 3], [4, 3], [4]], build: (x, w, b) => linear(x as Tensor, w as Tensor, b) },
   { name: "softmax", shapes: [[2, 3, 4]], build: (x) => softmax(x as Tensor, 1) },
   { name: "logSoftmax", shapes: [[3, 4]], build: (x) => logSoftmax(x as Tensor) },
   { name: "normalizeL2", shapes: [[3, 4]], build: (x) => normalizeL2(x as Tensor) },
-  { name: "layerNorm", shapes: [[2, 3, 5], [5], [5]], build: (x, w, b) => layerNorm(x as Tensor, w as Tensor, b as Tensor) },
-  { name: "groupNorm", shapes: [[2, 4, 3], [4], [4]], build: (x, w, b) => groupNorm(x as Tensor, 2, w as Tensor, b as Tensor) },
+  {
+    name: "layerNorm",
+    shapes: [[2, 3, 5], [5], [5]],
+    build: (x, w, b) => layerNorm(x as Tensor, w as Tensor, b as Tensor),
+  },
+  {
+    name: "groupNorm",
+    shapes: [[2, 4, 3], [4], [4]],
+    build: (x, w, b) => groupNorm(x as Tensor, 2, w as Tensor, b as Tensor),
+  },
   convolutionCase("1-D", [2, 2, 7], [3, 2, 3], { stride: 2, padding: 1 }),
   convolutionCase("2-D", [2, 2, 6, 5], [3, 2, 3, 3], { stride: 2, padding: 1 }),
   convolutionCase("2-D, 7×7 stride 4", [1, 2, 12, 12], [2, 2, 7, 7], { stride: 4, padding: 2 }),
@@ -139,19 +190,34 @@ const cases: Case[] = [
   convolutionCase("2-D, groups", [2, 4, 5, 5], [6, 2, 3, 3], { groups: 2, padding: 1, stride: 2 }),
   convolutionCase("2-D, depthwise", [2, 3, 5, 5], [3, 1, 3, 3], { groups: 3, padding: 1 }),
   convolutionCase("3-D", [1, 2, 4, 5, 4], [2, 2, 2, 3, 3], { stride: [1, 2, 1], padding: [0, 1, 1] }),
-  { name: "maxPool", shapes: [[2, 2, 6, 6]], data: [spaced([2, 2, 6, 6])], build: (x) => maxPool(x as Tensor, { kernel: 3, stride: 2, padding: 1 }) },
-  { name: "averagePool", shapes: [[2, 2, 7, 6]], build: (x) => averagePool(x as Tensor, { kernel: 3, stride: 2, padding: 1 }) },
+  {
+    name: "maxPool",
+    shapes: [[2, 2, 6, 6]],
+    data: [spaced([2, 2, 6, 6])],
+    build: (x) => maxPool(x as Tensor, { kernel: 3, stride: 2, padding: 1 }),
+  },
+  {
+    name: "averagePool",
+    shapes: [[2, 2, 7, 6]],
+    build: (x) => averagePool(x as Tensor, { kernel: 3, stride: 2, padding: 1 }),
+  },
   { name: "resizeBilinear up", shapes: [[1, 2, 3, 4]], build: (x) => resizeBilinear(x as Tensor, 5, 7) },
   { name: "resizeBilinear down", shapes: [[1, 2, 6, 5]], build: (x) => resizeBilinear(x as Tensor, 3, 2) },
   {
     name: "sampleBilinear",
-    shapes: [[2, 4, 5, 3], [2, 3, 2]],
+    shapes: [
+      [2, 4, 5, 3],
+      [2, 3, 2],
+    ],
     data: [randomData([2, 4, 5, 3], 9), Float32Array.of(0.3, 0.4, 2.6, 1.7, -0.6, 2.2, 3.7, 3.4, 1.5, 0.5, 4.4, 2.3)],
     build: (x, p) => sampleBilinear(x as Tensor, p as Tensor),
   },
   {
     name: "checkpointed",
-    shapes: [[3, 4], [4, 4]],
+    shapes: [
+      [3, 4],
+      [4, 4],
+    ],
     build: (x, w) => checkpointed((a, b) => gelu(matmul(a as Tensor, b as Tensor)), x as Tensor, w as Tensor),
   },
 ];

@@ -1,6 +1,6 @@
 import { ShapeError } from "../core/errors.ts";
 import { expand, reshape } from "./broadcasting.ts";
-import { constant, formatShape, operator, scalar, type Shape, singleOperator, sizeOf, type Tensor } from "./tensor.ts";
+import { constant, formatShape, operator, type Shape, scalar, singleOperator, sizeOf, type Tensor } from "./tensor.ts";
 
 export interface PoolingOptions {
   kernel: number | readonly number[];
@@ -26,7 +26,9 @@ function planPooling(name: string, x: Tensor, options: PoolingOptions): PoolingP
   }
   const space = kernel.map((size, i) => Math.floor((x.shape[i + 2] + 2 * padding[i] - size) / strides[i]) + 1);
   if (space.some((size) => size < 1) || kernel.some((size, i) => 2 * padding[i] > size)) {
-    throw new ShapeError(`${name}: kernel [${kernel.join(", ")}] must fit ${formatShape(x)}, padding at most half of it`);
+    throw new ShapeError(
+      `${name}: kernel [${kernel.join(", ")}] must fit ${formatShape(x)}, padding at most half of it`,
+    );
   }
   return {
     kernel,

@@ -59,7 +59,10 @@ export function sampleBilinear(x: Tensor, places: Tensor): Tensor {
   const [column, row] = [slice(places, 2, 0, 1), slice(places, 2, 1, 2)]; // each [B, P, 1]
   const [left, top] = [floor(column), floor(row)];
   const [right, bottom] = [sub(column, left), sub(row, top)]; // fractions towards the far pixel
-  const firstRow = constant(Float32Array.from({ length: batch }, (_, b) => b * height * width), [batch, 1, 1]);
+  const firstRow = constant(
+    Float32Array.from({ length: batch }, (_, b) => b * height * width),
+    [batch, 1, 1],
+  );
   const pixels = reshape(x, [batch * height * width, channels]);
 
   const corner = (dx: 0 | 1, dy: 0 | 1): Tensor => {

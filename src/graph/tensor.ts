@@ -107,9 +107,7 @@ export function operator(spec: OperatorSpec): Tensor[] {
 }
 
 /** Adds an operator with a single output. */
-export function singleOperator(
-  spec: Omit<OperatorSpec, "outputs"> & { shape: Shape; dtype?: DataType },
-): Tensor {
+export function singleOperator(spec: Omit<OperatorSpec, "outputs"> & { shape: Shape; dtype?: DataType }): Tensor {
   const { shape, dtype, ...rest } = spec;
   return operator({ ...rest, outputs: [{ shape, dtype: dtype ?? "float32" }] })[0] as Tensor;
 }
@@ -142,7 +140,9 @@ export function input(name: string, shape: Shape, dtype: DataType = "float32"): 
 /** A value fixed at build time; the type follows from the array. */
 export function constant(data: ConstantData, shape: Shape, dtype?: DataType): Tensor {
   if (sizeOf(shape) !== data.length) {
-    throw new ShapeError(`constant: shape [${shape.join(", ")}] must hold ${data.length} values, it holds ${sizeOf(shape)}`);
+    throw new ShapeError(
+      `constant: shape [${shape.join(", ")}] must hold ${data.length} values, it holds ${sizeOf(shape)}`,
+    );
   }
   return new Tensor([...shape], dtype ?? dataTypeOf(data), { kind: "constant", data });
 }

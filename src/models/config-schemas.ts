@@ -58,7 +58,10 @@ export const sentenceEncoderConfigSchema = z.strictObject({
   hidden: count,
 }) satisfies z.ZodType<SentenceEncoderConfig>;
 
-export const imageEncoderConfigSchema = z.discriminatedUnion("kind", [coSwinConfigSchema, visionTransformerConfigSchema]);
+export const imageEncoderConfigSchema = z.discriminatedUnion("kind", [
+  coSwinConfigSchema,
+  visionTransformerConfigSchema,
+]);
 export const textEncoderConfigSchema = z.discriminatedUnion("kind", [
   clipTransformerConfigSchema,
   sentenceEncoderConfigSchema,

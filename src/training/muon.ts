@@ -1,6 +1,6 @@
+import { input, type Tensor } from "../graph/tensor.ts";
 import type { WeightTensor } from "../io/safetensors.ts";
 import { orthogonalization } from "../nn/orthogonalization.ts";
-import { input, type Tensor } from "../graph/tensor.ts";
 import { compile, type Program } from "../runtime/program.ts";
 import { AdamW, type AdamWOptions } from "./adamw.ts";
 import { copyTensors, type Optimizer, type TensorMap, type UpdateReport } from "./optimizer.ts";
@@ -39,7 +39,13 @@ export class Muon implements Optimizer {
   readonly #program: Program;
   readonly #options: Required<Pick<MuonOptions, "rateScale" | "momentum" | "weightDecay">>;
 
-  private constructor(adamw: AdamW, rest: readonly string[], slots: readonly Slot[], program: Program, options: MuonOptions) {
+  private constructor(
+    adamw: AdamW,
+    rest: readonly string[],
+    slots: readonly Slot[],
+    program: Program,
+    options: MuonOptions,
+  ) {
     this.#adamw = adamw;
     this.#rest = rest;
     this.#slots = slots;
@@ -88,14 +94,16 @@ export class Muon implements Optimizer {
       advanceMomentum(slot, gradients.get(slot.name) as Float32Array, this.#options.momentum);
       feeds[slot.name] = slot.direction;
     }
+    const started = performance.now();
     const directions = await this.#program.run(feeds);
+    const engineMs = performance.now() - started;
     for (const { name, weights, gain } of this.#slots) {
       const direction = directions[directionPrefix + name] as Float32Array;
       const keep = 1 - learningRate * this.#options.weightDecay;
       const rate = learningRate * this.#options.rateScale * gain;
       for (let i = 0; i < weights.length; i++) weights[i] = weights[i] * keep - rate * direction[i];
     }
-    return report;
+    return { ...report, engineMs };
   }
 
   state(): TensorMap {
@@ -104,7 +112,10 @@ export class Muon implements Optimizer {
 
   restore(state: TensorMap, steps: number): void {
     copyTensors(this.#state, state, "Muon");
-    this.#adamw.restore(new Map([...this.#adamw.state().keys()].map((key) => [key, state.get(key) as WeightTensor])), steps);
+    this.#adamw.restore(
+      new Map([...this.#adamw.state().keys()].map((key) => [key, state.get(key) as WeightTensor])),
+      steps,
+    );
   }
 }
 

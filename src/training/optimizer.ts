@@ -12,6 +12,8 @@ export interface UpdateReport {
   readonly clipScale: number;
   /** False when a gradient holds NaN or infinity; then nothing was changed, not even the step count. */
   readonly applied: boolean;
+  /** Milliseconds of the update spent inside ONNX Runtime, if any. */
+  readonly engineMs?: number;
 }
 
 /** An update rule over a fixed set of named parameters, which it changes in place. */

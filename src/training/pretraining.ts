@@ -5,8 +5,8 @@ import { UserError } from "../core/errors.ts";
 import { ShardReader } from "../data/shards.ts";
 import { parseVocabulary, WordPieceTokenizer } from "../data/tokenizers/wordpiece.ts";
 import type { WeightTensor } from "../io/safetensors.ts";
-import type { SentenceEncoderConfig } from "../models/text-encoder/sentence-encoder.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
+import type { SentenceEncoderConfig } from "../models/text-encoder/sentence-encoder.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { initialWeights, namedParameters, type Weights } from "../nn/module.ts";
 import { ContrastiveBatches, renderings, type TextSource } from "../tasks/pretrain/contrastive-batches.ts";
@@ -86,7 +86,10 @@ async function readTextEncoder({ recipe, recipePath }: PretrainingOptions) {
   const { config, weights } = await importSentenceEncoder(folder, { contextLength: recipe.textTokens });
   const vocabulary = parseVocabulary(await readFile(join(folder, "vocab.txt"), "utf8"));
   if (vocabulary.length !== config.vocabulary) {
-    throw new UserError("mismatch", `${folder}: vocab.txt must have ${config.vocabulary} lines, got ${vocabulary.length}.`);
+    throw new UserError(
+      "mismatch",
+      `${folder}: vocab.txt must have ${config.vocabulary} lines, got ${vocabulary.length}.`,
+    );
   }
   const tokenizer = new WordPieceTokenizer({ vocabulary, contextLength: recipe.textTokens });
   return { config: config satisfies SentenceEncoderConfig, weights, vocabulary, tokenizer };
@@ -110,14 +113,18 @@ async function textSource(
   const texts = new Set<string>();
   for (const name of Object.keys(stage.perBatch)) {
     for (const row of (shards.get(name) as ShardReader).rows) {
-      for (const text of row.texts) for (const rendering of renderings(text, stage.templatedTexts)) texts.add(rendering);
+      for (const text of row.texts)
+        for (const rendering of renderings(text, stage.templatedTexts)) texts.add(rendering);
     }
   }
   const encoderWeights = new Map(
-    [...weights].flatMap(([name, data]) => (name.startsWith(textPrefix) ? [[name.slice(textPrefix.length), data]] : [])),
+    [...weights].flatMap(([name, data]) =>
+      name.startsWith(textPrefix) ? [[name.slice(textPrefix.length), data]] : [],
+    ),
   );
   const identity = createHash("sha256").update(tokenizer.fingerprintParts);
-  for (const data of encoderWeights.values()) identity.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  for (const data of encoderWeights.values())
+    identity.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   for (const text of [...texts].sort()) identity.update(`${text}\n`);
   const bank = await TextFeatureBank.create({
     encoder: model.textEncoder,
@@ -223,5 +230,7 @@ async function createOptimizer(recipe: PretrainRecipe, weights: TensorMap): Prom
 
 /** Matrices and kernels inside the encoders; not embeddings, tables, the stem or the last projections. */
 function isHiddenMatrix(name: string, shape: readonly number[]): boolean {
-  return shape.length >= 2 && /\.(attn\.(qkv|proj)|mlp\.fc[12]|fc[12]|downsample\.(proj|reduction))\.weight$/.test(name);
+  return (
+    shape.length >= 2 && /\.(attn\.(qkv|proj)|mlp\.fc[12]|fc[12]|downsample\.(proj|reduction))\.weight$/.test(name)
+  );
 }

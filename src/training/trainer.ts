@@ -49,11 +49,16 @@ export interface TrainingSummary {
  */
 export async function train(options: TrainerOptions): Promise<TrainingSummary> {
   const { objective, optimizer, runDir, totalSteps, seed, configHash } = options;
-  const average = options.averageDecay ? new WeightAverage(objective.weights, { decay: options.averageDecay }) : undefined;
+  const average = options.averageDecay
+    ? new WeightAverage(objective.weights, { decay: options.averageDecay })
+    : undefined;
 
   let step = 0;
   let earlierSeconds = 0;
-  const saved = await readLatestCheckpoint(runDir, { configHash, ...(options.onSkip ? { onSkip: options.onSkip } : {}) });
+  const saved = await readLatestCheckpoint(runDir, {
+    configHash,
+    ...(options.onSkip ? { onSkip: options.onSkip } : {}),
+  });
   if (saved) {
     copyTensors(objective.weights, saved.model, "Checkpoint");
     if (saved.optimizer) optimizer.restore(saved.optimizer, saved.optimizerSteps);
@@ -94,7 +99,7 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
       average?.update();
     }
     step++;
-    engineMs += result.engineMs;
+    engineMs += result.engineMs + (update.engineMs ?? 0);
     const now = performance.now();
     if (now - recent.at > 2000 || samplesPerSecond === 0) {
       samplesPerSecond = ((step - recent.step) * objective.samplesPerStep * 1000) / (now - recent.at);
@@ -113,5 +118,10 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
     if (now - lastSave > options.checkpointMinutes * 60_000) await save();
   }
   await save();
-  return { finished: step >= totalSteps, steps: step, wallSeconds: wallSeconds(), weights: average?.state() ?? objective.weights };
+  return {
+    finished: step >= totalSteps,
+    steps: step,
+    wallSeconds: wallSeconds(),
+    weights: average?.state() ?? objective.weights,
+  };
 }

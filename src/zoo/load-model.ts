@@ -32,7 +32,10 @@ const textLengths = [8, 16, 32, 64, 128];
  */
 export async function loadModel(nameOrDirectory: string): Promise<FlorenceModel> {
   const folder = await modelFolder(weightsFolder, nameOrDirectory);
-  const [configText, vocabularyText] = await Promise.all([readText(join(folder, "config.json")), readText(join(folder, "vocab.txt"))]);
+  const [configText, vocabularyText] = await Promise.all([
+    readText(join(folder, "config.json")),
+    readText(join(folder, "vocab.txt")),
+  ]);
   const config = parseConfig(configText, join(folder, "config.json"));
   const weightsPath = join(folder, "model.safetensors");
   const { tensors } = await readSafetensors(weightsPath);
@@ -41,14 +44,19 @@ export async function loadModel(nameOrDirectory: string): Promise<FlorenceModel>
   const parameters = namedParameters(tower);
   for (const [name, { shape }] of parameters) {
     const tensor = tensors.get(name);
-    if (!tensor) throw new UserError("mismatch", `${weightsPath}: must hold ${name} [${shape.join(", ")}], it is missing.`);
+    if (!tensor)
+      throw new UserError("mismatch", `${weightsPath}: must hold ${name} [${shape.join(", ")}], it is missing.`);
     if (tensor.shape.join() !== shape.join()) {
-      throw new UserError("mismatch", `${weightsPath}: ${name} must be [${shape.join(", ")}], got [${tensor.shape.join(", ")}].`);
+      throw new UserError(
+        "mismatch",
+        `${weightsPath}: ${name} must be [${shape.join(", ")}], got [${tensor.shape.join(", ")}].`,
+      );
     }
     weights.set(name, tensor.data);
   }
   for (const name of tensors.keys()) {
-    if (!parameters.has(name)) throw new UserError("mismatch", `${weightsPath}: ${name} must not be there, the model has no such parameter.`);
+    if (!parameters.has(name))
+      throw new UserError("mismatch", `${weightsPath}: ${name} must not be there, the model has no such parameter.`);
   }
   const tokenizer = new WordPieceTokenizer({
     vocabulary: parseVocabulary(vocabularyText),
@@ -94,7 +102,8 @@ class LoadedModel implements FlorenceModel {
       const group = images.slice(from, from + largest);
       const batch = fit(imageBatches, group.length);
       const pixels = new Uint8Array(batch * size * size * 3);
-      for (const [i, image] of group.entries()) pixels.set(preprocess(image, { ...preprocessing, mean, std }), i * size * size * 3);
+      for (const [i, image] of group.entries())
+        pixels.set(preprocess(image, { ...preprocessing, mean, std }), i * size * size * 3);
       const program = await this.#program(`image ${batch}`, () => ({
         embedding: this.#tower.embedImages(input("pixels", [batch, size, size, 3], "uint8")),
       }));

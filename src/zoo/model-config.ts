@@ -6,7 +6,11 @@ export const modelConfigSchema = z.strictObject({
   format: z.literal("florence-model/1"),
   name: z.string(),
   architecture: twoTowerConfigSchema,
-  tokenizer: z.strictObject({ kind: z.literal("wordpiece"), vocabulary: z.literal("vocab.txt"), contextLength: z.int().positive() }),
+  tokenizer: z.strictObject({
+    kind: z.literal("wordpiece"),
+    vocabulary: z.literal("vocab.txt"),
+    contextLength: z.int().positive(),
+  }),
   preprocessing: z.strictObject({
     size: z.int().positive(),
     resize: z.enum(["shorter-side", "squash"]),

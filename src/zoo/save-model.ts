@@ -1,6 +1,6 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { randomBytes } from "node:crypto";
 import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
 import { type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
@@ -40,10 +40,14 @@ export async function saveModel(folder: string, model: SavedModel): Promise<void
   const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
   await mkdir(unfinished, { recursive: true });
   try {
-    await writeSafetensors(join(unfinished, "model.safetensors"), tensors, { dtype: "F16", metadata: { format: "florence-model/1" } });
+    await writeSafetensors(join(unfinished, "model.safetensors"), tensors, {
+      dtype: "F16",
+      metadata: { format: "florence-model/1" },
+    });
     await writeFileAtomic(join(unfinished, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
     await writeFileAtomic(join(unfinished, "vocab.txt"), `${model.vocabulary.join("\n")}\n`);
-    for (const [name, content] of Object.entries(model.files ?? {})) await writeFileAtomic(join(unfinished, name), content);
+    for (const [name, content] of Object.entries(model.files ?? {}))
+      await writeFileAtomic(join(unfinished, name), content);
     await replaceFolder(unfinished, folder);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });

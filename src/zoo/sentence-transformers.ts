@@ -33,7 +33,10 @@ export async function importSentenceEncoder(
   const parsed = bertConfigSchema.safeParse(JSON.parse(await readFile(configPath, "utf8")));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw new UserError("unsupported", `${configPath}: must describe a BERT encoder, got ${issue?.path.join(".")}: ${issue?.message}`);
+    throw new UserError(
+      "unsupported",
+      `${configPath}: must describe a BERT encoder, got ${issue?.path.join(".")}: ${issue?.message}`,
+    );
   }
   const bert = parsed.data;
   const { tensors } = await readSafetensors(join(folder, "model.safetensors"));

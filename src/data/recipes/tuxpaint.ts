@@ -11,7 +11,7 @@ const stamps: PackageReference = {
 const folder = "usr/share/tuxpaint/stamps/";
 
 /** Below these folders are drawings, signs and letters; elsewhere nearly all PNGs are photo cut-outs, all SVGs drawings. */
-const drawings = /(^|\/)(cartoon|toys|symbols|town|people|seasonal|naturalforces|plastic)\//;
+const drawings = /(^|\/)(cartoon|clothes|toys|symbols|town|people|seasonal|naturalforces|plastic)\//;
 
 /** Whether a stamp is a photo cut-out, as far as its path tells. */
 export function isPhotoStamp(path: string): boolean {

@@ -57,7 +57,9 @@ export class ContrastiveObjective implements Objective {
     const { batch, shape, seed } = this.#options;
     const data = this.#options.batchAt(step);
     const rates = shape.model.imageEncoder.dropRates;
-    const dropPath = shape.dropPath ? drawDropPath(rates, batch, new Rng(seed).fork("drop-path").fork(step)) : undefined;
+    const dropPath = shape.dropPath
+      ? drawDropPath(rates, batch, new Rng(seed).fork("drop-path").fork(step))
+      : undefined;
     return this.#engine.kind === "full"
       ? this.#fullStep(this.#engine.program, data, dropPath)
       : this.#cachedStep(this.#engine.programs, this.#engine.chunk, data, dropPath);

@@ -62,4 +62,3 @@ export function parsePretrainRecipe(value: unknown, source: string): PretrainRec
   const where = issue?.path.join(".") || "top level";
   throw new UserError("bad-argument", `${source}: ${where} is not right: ${issue?.message}. Correct the recipe.`);
 }
-

@@ -1,6 +1,6 @@
 import { UserError } from "../../core/errors.ts";
-import { readMatrixFile, writeMatrixFile } from "../../io/matrix-file.ts";
 import { encodeBatch, type Tokenizer } from "../../data/tokenizers/tokenizer.ts";
+import { readMatrixFile, writeMatrixFile } from "../../io/matrix-file.ts";
 import { textInputs } from "../../models/text-encoder/text-batch.ts";
 import type { TextEncoder } from "../../models/text-encoder/text-encoder.ts";
 import { namedParameters } from "../../nn/module.ts";
@@ -67,7 +67,8 @@ export class TextFeatureBank {
   /** Copies the feature of `text` into row `row` of `target`. */
   copy(text: string, target: Float32Array, row: number): void {
     const at = this.#rows.get(text);
-    if (at === undefined) throw new UserError("mismatch", `TextFeatureBank: "${text}" was not among the texts it was made for`);
+    if (at === undefined)
+      throw new UserError("mismatch", `TextFeatureBank: "${text}" was not among the texts it was made for`);
     target.set(this.#features.subarray(at * this.width, (at + 1) * this.width), row * this.width);
   }
 }
