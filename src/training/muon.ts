@@ -3,7 +3,7 @@ import type { WeightTensor } from "../io/safetensors.ts";
 import { orthogonalization } from "../nn/orthogonalization.ts";
 import { compile, type Program } from "../runtime/program.ts";
 import { AdamW, type AdamWOptions } from "./adamw.ts";
-import { copyTensors, type Optimizer, type TensorMap, type UpdateReport } from "./optimizer.ts";
+import { copyTensors, globalNorm, type Optimizer, type TensorMap, type UpdateReport } from "./optimizer.ts";
 
 export interface MuonOptions {
   /** Learning rate of the matrices as a multiple of the rate that the rest gets. */
@@ -86,6 +86,8 @@ export class Muon implements Optimizer {
   }
 
   async step(gradients: ReadonlyMap<string, Float32Array>, learningRate: number): Promise<UpdateReport> {
+    const hiddenNorm = globalNorm(this.#slots.map(({ name }) => gradients.get(name) as Float32Array));
+    if (!Number.isFinite(hiddenNorm)) return { gradientNorm: hiddenNorm, clipScale: 0, applied: false };
     const restGradients = new Map(this.#rest.map((name) => [name, gradients.get(name) as Float32Array]));
     const report = this.#adamw.step(restGradients, learningRate);
     if (!report.applied) return report;
@@ -103,7 +105,7 @@ export class Muon implements Optimizer {
       const rate = learningRate * this.#options.rateScale * gain;
       for (let i = 0; i < weights.length; i++) weights[i] = weights[i] * keep - rate * direction[i];
     }
-    return { ...report, engineMs };
+    return { ...report, gradientNorm: Math.hypot(report.gradientNorm, hiddenNorm), engineMs };
   }
 
   state(): TensorMap {

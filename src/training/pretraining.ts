@@ -15,7 +15,7 @@ import type { PretrainRecipe, PretrainStage } from "../tasks/pretrain/recipe.ts"
 import { TextFeatureBank } from "../tasks/pretrain/text-feature-bank.ts";
 import { importSentenceEncoder } from "../zoo/sentence-transformers.ts";
 import { AdamW } from "./adamw.ts";
-import { hashConfig } from "./checkpoint.ts";
+import { hashConfig, readLatestCheckpoint } from "./checkpoint.ts";
 import { MetricsLog } from "./metrics-log.ts";
 import { Muon } from "./muon.ts";
 import type { Optimizer, TensorMap } from "./optimizer.ts";
@@ -66,8 +66,9 @@ export async function pretrain(options: PretrainingOptions): Promise<PretrainedM
     const model = new TwoTower(config);
     const start = weights ? resizeWeights(model, weights) : initialWeights(model, recipe.seed);
     for (const [name, data] of text.weights) if (!weights) start.set(textPrefix + name, data);
-    const source = await textSource(options, model, start, text.tokenizer, stage, shards);
-    const summary = await runStage(options, stage, index, model, start, source, shards);
+    const stageDir = join(runDir, `stage-${index}-${stage.name}`);
+    const done = await finishedStage(options, stage, stageDir);
+    const summary = done ?? (await runStage(options, stage, stageDir, model, start, text.tokenizer, shards));
     weights = new Map([...start, ...[...summary.weights].map(([name, { data }]) => [name, data] as const)]);
     wallSeconds += summary.wallSeconds;
     if (!summary.finished) return { config, weights, vocabulary: text.vocabulary, finished: false, wallSeconds };
@@ -137,16 +138,32 @@ async function textSource(
   return { kind: "features", bank };
 }
 
+/** The result of a stage that an earlier session finished; undefined if there is still something to do. */
+async function finishedStage(
+  { recipe, onSkip }: PretrainingOptions,
+  stage: PretrainStage,
+  stageDir: string,
+): Promise<TrainingSummary | undefined> {
+  const saved = await readLatestCheckpoint(stageDir, {
+    configHash: stageHash(recipe, stage),
+    ...(onSkip ? { onSkip } : {}),
+  });
+  if (!saved || saved.step < stage.steps) return undefined;
+  const { step: steps, wallSeconds } = saved;
+  return { finished: true, steps, wallSeconds, weights: saved.average ?? saved.model };
+}
+
 async function runStage(
   options: PretrainingOptions,
   stage: PretrainStage,
-  index: number,
+  stageDir: string,
   model: TwoTower,
   start: Weights,
-  source: TextSource,
+  tokenizer: WordPieceTokenizer,
   shards: ReadonlyMap<string, ShardReader>,
 ): Promise<TrainingSummary> {
   const { recipe } = options;
+  const source = await textSource(options, model, start, tokenizer, stage, shards);
   const batches = new ContrastiveBatches(stage, shards, source, recipe.seed);
   const all = namedParameters(model);
   const learnt = new Map([...all].filter(([name]) => !(recipe.freezeText && name.startsWith(textPrefix))));
@@ -174,7 +191,6 @@ async function runStage(
     batchAt: (step) => batches.batchAt(step),
     ...(recipe.chunk ? { chunk: recipe.chunk } : {}),
   });
-  const stageDir = join(options.runDir, `stage-${index}-${stage.name}`);
   let log: MetricsLog | undefined;
   let events: TensorBoardWriter | undefined;
   try {

@@ -66,7 +66,10 @@ export const pretrainCommand = defineCommand<[string], PretrainCommandOptions>({
           rate: learningRate.toExponential(1),
           "samples/s": samplesPerSecond.toFixed(0),
         });
-        if (options.json) void context.print(JSON.stringify({ stage: stage.name, ...report }));
+        // A stopping run saves its checkpoint first; a line that cannot be printed any more must not prevent that.
+        if (options.json && !context.signal.aborted) {
+          void context.print(JSON.stringify({ stage: stage.name, ...report })).catch(() => undefined);
+        }
       },
     });
     progress?.stop();

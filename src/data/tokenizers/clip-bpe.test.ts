@@ -51,7 +51,7 @@ describe("ClipTokenizer", () => {
   });
 
   it("takes any text and keeps every id inside the vocabulary", () => {
-    fc.assert(
+    void fc.assert(
       fc.property(anyText, (text) => {
         const ids = small.encode(text);
         expect(ids[0]).toBe(small.startId);

@@ -49,7 +49,7 @@ describe("WordPieceTokenizer", () => {
   });
 
   it("takes any text and keeps every id inside the vocabulary", () => {
-    fc.assert(
+    void fc.assert(
       fc.property(anyText, (text) => {
         const ids = tokenizer.encode(text);
         expect(ids.length).toBeLessThanOrEqual(tokenizer.contextLength);

@@ -3,6 +3,7 @@ import { add, reshape } from "../../graph/broadcasting.ts";
 import { gatherFixed } from "../../graph/indexing.ts";
 import { constant, type Tensor } from "../../graph/tensor.ts";
 import type { ResidualJoin } from "../../nn/drop-path.ts";
+import { inImageGroups } from "../../nn/image-groups.ts";
 import { LayerNorm } from "../../nn/layer-norm.ts";
 import { Mlp } from "../../nn/mlp.ts";
 import type { TokenMap } from "../../nn/token-map.ts";
@@ -26,12 +27,14 @@ export class SwinBlock {
   readonly mlp: Mlp;
   readonly #window: number;
   readonly #shift: number;
+  readonly #hidden: number;
 
   constructor({ width, heads, window, shift, mlpRatio, activation }: SwinBlockConfig) {
     this.norm1 = new LayerNorm(width);
     this.attn = new WindowAttention({ width, heads, window });
     this.norm2 = new LayerNorm(width);
-    this.mlp = new Mlp({ width, hidden: Math.round(mlpRatio * width), activation });
+    this.#hidden = Math.round(mlpRatio * width);
+    this.mlp = new Mlp({ width, hidden: this.#hidden, activation });
     this.#window = window;
     this.#shift = shift;
   }
@@ -47,8 +50,11 @@ export class SwinBlock {
   /** `map` in this block's `order`; `joins` as the two branches are to be added, plainly by default. */
   forward(map: TokenMap, joins: readonly ResidualJoin[] = [add, add]): TokenMap {
     const [joinAttention, joinMlp] = joins;
-    const attended = joinAttention(map.tokens, this.#attend(this.norm1.forward(map.tokens), map));
-    return map.with(joinMlp(attended, this.mlp.forward(this.norm2.forward(attended))));
+    const width = map.tokens.shape[2] as number;
+    const attention = (x: Tensor): Tensor => this.#attend(this.norm1.forward(x), map);
+    const attended = joinAttention(map.tokens, inImageGroups(map.tokens, 3 * width, attention));
+    const mlp = (x: Tensor): Tensor => this.mlp.forward(this.norm2.forward(x));
+    return map.with(joinMlp(attended, inImageGroups(attended, this.#hidden, mlp)));
   }
 
   #attend(x: Tensor, map: TokenMap): Tensor {

@@ -1,3 +1,4 @@
+import { UserError } from "../../core/errors.ts";
 import { Rng } from "../../core/rng.ts";
 import type { WeightTensor } from "../../io/safetensors.ts";
 import { drawDropPath } from "../../nn/drop-path.ts";
@@ -22,7 +23,7 @@ export interface ContrastiveOptions {
   shape: ContrastiveShape;
   weights: ReadonlyMap<string, WeightTensor>; // of all parameters of `shape.parameters`
   batch: number;
-  chunk?: number; // below `batch`: gradient cache
+  chunk?: number; // below `batch`, which it must divide: gradient cache
   seed: number;
   maxLogitScale: number;
   batchAt(step: number): ContrastiveBatch;
@@ -48,6 +49,9 @@ export class ContrastiveObjective implements Objective {
     const { shape, batch, chunk } = options;
     if (chunk === undefined || chunk >= batch) {
       return new ContrastiveObjective(options, { kind: "full", program: await compileFullStep(shape, batch) });
+    }
+    if (batch % chunk !== 0) {
+      throw new UserError("bad-argument", `Gradient cache: chunk must divide the batch of ${batch}, got ${chunk}.`);
     }
     const programs = await compileGradientCache(shape, batch, chunk);
     return new ContrastiveObjective(options, { kind: "cache", chunk, programs });

@@ -57,8 +57,21 @@ export type PretrainStage = PretrainRecipe["stages"][number];
 /** Validates a recipe as read from JSON; `source` names it in errors. */
 export function parsePretrainRecipe(value: unknown, source: string): PretrainRecipe {
   const result = pretrainRecipeSchema.safeParse(value);
-  if (result.success) return result.data;
+  if (result.success) {
+    checkChunk(result.data, source);
+    return result.data;
+  }
   const issue = result.error.issues[0];
   const where = issue?.path.join(".") || "top level";
   throw new UserError("bad-argument", `${source}: ${where} is not right: ${issue?.message}. Correct the recipe.`);
+}
+
+/** Found here, because a later stage would else fail only after the earlier ones have been trained. */
+function checkChunk({ chunk, stages }: PretrainRecipe, source: string): void {
+  for (const { name, perBatch } of stages) {
+    const batch = Object.values(perBatch).reduce((sum, count) => sum + count, 0);
+    if (chunk === undefined || chunk >= batch || batch % chunk === 0) continue;
+    const rule = `chunk must divide the batch of ${batch} of stage ${name}, got ${chunk}`;
+    throw new UserError("bad-argument", `${source}: ${rule}. Correct the recipe.`);
+  }
 }
