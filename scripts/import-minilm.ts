@@ -193,6 +193,9 @@ async function main(arguments_: readonly string[]): Promise<void> {
   };
   await mkdir(output, { recursive: true });
   await writeFile(join(output, "vocab.txt"), `${pruned.vocabulary.join("\n")}\n`);
+  const config = JSON.parse(readFileSync(join(model as string, "config.json"), "utf8")) as Record<string, unknown>;
+  const prunedConfig = { ...config, vocab_size: pruned.vocabulary.length };
+  await writeFile(join(output, "config.json"), `${JSON.stringify(prunedConfig, null, 2)}\n`);
   await writeFile(join(output, "kept-ids.json"), `${JSON.stringify(Array.from(pruned.keptIds))}\n`);
   await writeFile(join(output, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
   await writeSafetensors(join(output, "model.safetensors"), tensors, {

@@ -100,7 +100,7 @@ class LoadedModel implements FlorenceModel {
     const results: Float32Array[] = [];
     for (let from = 0; from < images.length; from += largest) {
       const group = images.slice(from, from + largest);
-      const batch = fit(imageBatches, group.length);
+      const batch = sizeFor(imageBatches, group.length);
       const pixels = new Uint8Array(batch * size * size * 3);
       for (const [i, image] of group.entries())
         pixels.set(preprocess(image, { ...preprocessing, mean, std }), i * size * size * 3);
@@ -118,10 +118,10 @@ class LoadedModel implements FlorenceModel {
     const results: Float32Array[] = [];
     for (let from = 0; from < texts.length; from += largest) {
       const group = texts.slice(from, from + largest);
-      const batch = fit(textBatches, group.length);
+      const batch = sizeFor(textBatches, group.length);
       const padded = [...group, ...new Array<string>(batch - group.length).fill("")];
       const encoded = encodeBatch(this.#tokenizer, padded);
-      const length = Math.min(fit(textLengths, encoded.length), this.#tokenizer.contextLength);
+      const length = Math.min(sizeFor(textLengths, encoded.length), this.#tokenizer.contextLength);
       const ids = new Int32Array(batch * length).fill(this.#tokenizer.padId);
       const mask = new Float32Array(batch * length);
       for (let row = 0; row < batch; row++) {
@@ -155,7 +155,7 @@ class LoadedModel implements FlorenceModel {
 }
 
 /** The smallest of `sizes` that holds `count`, else the largest. */
-function fit(sizes: readonly number[], count: number): number {
+function sizeFor(sizes: readonly number[], count: number): number {
   return sizes.find((size) => size >= count) ?? (sizes.at(-1) as number);
 }
 
