@@ -74,12 +74,14 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
   let recent = { at: started, step };
   let samplesPerSecond = 0;
   const wallSeconds = (): number => earlierSeconds + (performance.now() - started) / 1000;
+  let savedSeconds = 0;
   const save = async (): Promise<void> => {
+    savedSeconds = wallSeconds();
     await writeCheckpoint(runDir, {
       step,
       seed,
       configHash,
-      wallSeconds: wallSeconds(),
+      wallSeconds: savedSeconds,
       optimizerSteps: optimizer.steps,
       averageUpdates: average?.updates,
       extra: {},
@@ -121,7 +123,7 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
   return {
     finished: step >= totalSteps,
     steps: step,
-    wallSeconds: wallSeconds(),
+    wallSeconds: savedSeconds,
     weights: average?.state() ?? objective.weights,
   };
 }

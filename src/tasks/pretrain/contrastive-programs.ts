@@ -46,7 +46,9 @@ function embed(shape: ContrastiveShape, count: number): Embeddings {
 
 function gradientOutputs(parameters: ReadonlyMap<string, Parameter>, found: readonly (Tensor | undefined)[]) {
   const outputs: Record<string, Tensor> = {};
-  for (const [i, name] of [...parameters.keys()].entries()) {
+  // ONNX Runtime schedules the graph output by output. Last layers first is the order in which the backward pass comes
+  // by, so that each gradient is taken as soon as it can be and what it was made of is freed.
+  for (const [i, name] of [...[...parameters.keys()].entries()].reverse()) {
     const gradient = found[i];
     if (gradient) outputs[gradientPrefix + name] = gradient;
   }
