@@ -11,7 +11,6 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { Rng } from "../src/core/rng.ts";
-import { reshape } from "../src/graph/broadcasting.ts";
 import { gradients } from "../src/graph/gradients.ts";
 import { normalizeL2 } from "../src/graph/softmax.ts";
 import { input, Parameter, type Tensor } from "../src/graph/tensor.ts";
@@ -47,7 +46,7 @@ async function createOurStep(): Promise<() => Promise<number>> {
   const texts = input("texts", [batch, embedding]);
   const labels = input("labels", [batch], "int64");
   const images = normalizeL2(model.imageProjection.forward(model.imageEncoder.forward(pixels).pooled));
-  const loss = uniclLoss(images, reshape(texts, [batch, embedding]), labels, model.logitScale);
+  const loss = uniclLoss(images, texts, labels, model.logitScale);
   const parameters = namedParameters(model);
   const names = [...parameters.keys()];
   const found = gradients(loss, [...parameters.values()]);

@@ -46,9 +46,7 @@ function embed(shape: ContrastiveShape, count: number): Embeddings {
 
 function gradientOutputs(parameters: ReadonlyMap<string, Parameter>, found: readonly (Tensor | undefined)[]) {
   const outputs: Record<string, Tensor> = {};
-  // ONNX Runtime schedules the graph output by output. Last layers first is the order in which the backward pass comes
-  // by, so that each gradient is taken as soon as it can be and what it was made of is freed.
-  for (const [i, name] of [...[...parameters.keys()].entries()].reverse()) {
+  for (const [i, name] of [...parameters.keys()].entries()) {
     const gradient = found[i];
     if (gradient) outputs[gradientPrefix + name] = gradient;
   }
