@@ -7,6 +7,8 @@ export interface BatchSource {
   readonly name: string; // names the set's random stream: renaming it changes the order of its rows
   readonly rows: readonly ShardRow[];
   readonly perBatch: number; // rows of every batch that come from this set
+  /** Share of the draws from weighted texts that take a row's first text, its own name, whatever the weights. 0 */
+  readonly ownNameShare?: number;
 }
 
 /** One place of a batch. */
@@ -85,10 +87,11 @@ export class BatchComposer {
 class SourceStream {
   readonly #rows: readonly ShardRow[];
   readonly #rng: Rng; // never advanced: only forked
+  readonly #ownNameShare: number;
   #epoch = -1;
   #order: Uint32Array = new Uint32Array(0);
 
-  constructor({ name, rows, perBatch }: BatchSource, rng: Rng) {
+  constructor({ name, rows, perBatch, ownNameShare = 0 }: BatchSource, rng: Rng) {
     if (!Number.isInteger(perBatch) || perBatch < 0) {
       throw new ShapeError(`BatchComposer: perBatch of "${name}" must be a whole number, got ${perBatch}`);
     }
@@ -99,6 +102,7 @@ class SourceStream {
     }
     this.#rows = rows;
     this.#rng = rng;
+    this.#ownNameShare = ownNameShare;
   }
 
   entryAt(position: number, source: number): BatchEntry {
@@ -109,14 +113,15 @@ class SourceStream {
     }
     const row = this.#order[position % this.#rows.length];
     const rng = this.#rng.fork(`view ${position}`);
-    const text = drawText(this.#rows[row], rng);
+    const text = drawText(this.#rows[row], rng, this.#ownNameShare);
     return { source, row, text, seed: rng.uint32() };
   }
 }
 
-/** An index into the row's texts, by its weights; always one draw. */
-function drawText({ texts, weights }: ShardRow, rng: Rng): number {
+/** An index into the row's texts: the first in a share of all draws, else by weight. Texts without weights are equals. */
+function drawText({ texts, weights }: ShardRow, rng: Rng, ownNameShare: number): number {
   if (!weights) return rng.int(texts.length);
+  if (ownNameShare > 0 && rng.uniform() < ownNameShare) return 0;
   let rest = rng.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
   let last = 0;
   for (let i = 0; i < weights.length; i++) {

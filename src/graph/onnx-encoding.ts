@@ -37,7 +37,7 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   const initializers: InstanceType<typeof onnx.TensorProto>[] = [];
   const constants = new Map<string, string>();
   const parameterNames = new Map<Tensor, string>([...options.parameters].map(([name, parameter]) => [parameter, name]));
-  const nodes = nodesInOrder(Object.values(options.outputs));
+  const nodes = resultsLastReversed(nodesInOrder(Object.values(options.outputs)));
 
   const nameLeaf = (tensor: Tensor): string => {
     const { source } = tensor;
@@ -89,10 +89,15 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
 
   const used = usedOutputs(nodes, Object.values(options.outputs));
   const encodedNodes = nodes.map((node) => encodeNode(node, nameOf, used));
-  const outputs = Object.entries(options.outputs).map(([name, tensor]) => {
+  const position = new Map(nodes.map((node, i) => [node, i]));
+  const positionOf = (tensor: Tensor): number => {
+    const { source } = resolveAlias(tensor);
+    return source.kind === "operator" ? (position.get(source.node) as number) : -1;
+  };
+  for (const [name, tensor] of Object.entries(options.outputs).sort(([, a], [, b]) => positionOf(a) - positionOf(b))) {
     encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
-    return valueInfo(name, tensor);
-  });
+  }
+  const outputs = Object.entries(options.outputs).map(([name, tensor]) => valueInfo(name, tensor));
 
   const taken = new Set<string>();
   for (const name of [...inputs.map((given) => given.name), ...Object.keys(options.outputs)]) {
@@ -141,6 +146,23 @@ function nodesInOrder(outputs: readonly Tensor[]): OperatorNode[] {
     for (const operand of source.node.inputs) if (operand) stack.push(operand);
   }
   return [...visited].sort((a, b) => a.id - b.id);
+}
+
+/**
+ * Moves the operators that no other reads to the end, the latest first. ONNX Runtime orders a graph by a depth-first
+ * search from its last such operator back: with the natural order it would compute the gradient of the first layer's
+ * weights first and those of all other layers after it, every activation being held meanwhile. In this order each
+ * weight's gradient is taken as soon as its operands are there, and they are freed.
+ */
+function resultsLastReversed(nodes: readonly OperatorNode[]): OperatorNode[] {
+  const read = new Set<OperatorNode>();
+  for (const node of nodes) {
+    for (const operand of node.inputs) {
+      const source = operand && resolveAlias(operand).source;
+      if (source?.kind === "operator") read.add(source.node);
+    }
+  }
+  return [...nodes.filter((node) => read.has(node)), ...nodes.filter((node) => !read.has(node)).reverse()];
 }
 
 /** Outputs that somebody reads; optional outputs nobody reads are left unnamed, so that they are not computed. */

@@ -34,6 +34,7 @@ export class ContrastiveBatches {
       name,
       rows: (this.#readers[i] as ShardReader).rows,
       perBatch: stage.perBatch[name] as number,
+      ownNameShare: stage.ownNameShare,
     }));
     this.#composer = new BatchComposer(sources, `${seed} ${stage.name}`);
     this.#stage = stage;

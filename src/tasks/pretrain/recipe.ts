@@ -25,6 +25,8 @@ const stageSchema = z.strictObject({
   warmupSteps: z.int().nonnegative(),
   /** Images of each set in every batch; they add up to the batch size. */
   perBatch: z.record(z.string(), z.int().positive()),
+  /** Share of the images that carry their own name (first text); the rest draw among name, synonyms and hypernyms. */
+  ownNameShare: z.number().min(0).max(1).default(0),
   augment: augmentSchema.default({}),
 });
 
