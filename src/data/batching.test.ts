@@ -56,6 +56,18 @@ describe("BatchComposer", () => {
     expect(seeds.size).toBeGreaterThan(3995);
   });
 
+  it("takes a row's own name in the asked share of draws, the weights ruling the rest", () => {
+    const set = { name: "s", rows: rows(100, ["own", "b", "c"], [1, 0, 1]), perBatch: 100 };
+    const share = (ownNameShare: number): number => {
+      const composer = new BatchComposer([{ ...set, ownNameShare }], 1);
+      const texts = Array.from({ length: 40 }, (_, step) => composer.batchAt(step).map(({ text }) => text)).flat();
+      return texts.filter((text) => text === 0).length / texts.length;
+    };
+    expect(share(1)).toBe(1);
+    expect(share(0.6)).toBeCloseTo(0.8, 1);
+    expect(share(0)).toBeCloseTo(0.5, 1);
+  });
+
   it("counts epochs and skips sets that are asked for nothing", () => {
     const composer = new BatchComposer([...mix(), { name: "off", rows: [], perBatch: 0 }], 1);
     expect(composer.batchSize).toBe(9);

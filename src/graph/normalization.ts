@@ -1,7 +1,7 @@
 import { ShapeError } from "../core/errors.ts";
 import { add, expand, mul, reshape, sum } from "./broadcasting.ts";
 import { sub } from "./elementwise.ts";
-import { mean } from "./reductions.ts";
+import { matmul } from "./matrix.ts";
 import { formatShape, operator, scalar, type Tensor } from "./tensor.ts";
 
 /**
@@ -33,10 +33,13 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-
       const gradient = rows(g);
       const scale = rows(inverseDeviation);
       const normal = mul(sub(rows(x), rows(average)), scale);
-      const toNormal = mul(gradient, weight);
-      const projected = mean(mul(toNormal, normal), 1, true);
-      const centred = sub(sub(toNormal, mean(toNormal, 1, true)), mul(normal, projected));
-      return [reshape(mul(centred, scale), x.shape), sum(mul(gradient, normal), 0), sum(gradient, 0)];
+      const alongNormal = mul(gradient, normal);
+      // Means over a row as matrix–vector products: they read once and write nothing of the size of x.
+      const share = reshape(mul(weight, 1 / channels), [channels, 1]);
+      const offset = matmul(gradient, share); // mean of the gradient with respect to the normal
+      const projected = matmul(alongNormal, share);
+      const centred = sub(sub(mul(gradient, weight), offset), mul(normal, projected));
+      return [reshape(mul(centred, scale), x.shape), sum(alongNormal, 0), sum(gradient, 0)];
     },
   });
   return outputs[0] as Tensor;
