@@ -1,24 +1,23 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
-import { UserError } from "../core/errors.ts";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { ShardReader } from "../data/shards.ts";
-import { parseVocabulary, WordPieceTokenizer } from "../data/tokenizers/wordpiece.ts";
+import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import type { WeightTensor } from "../io/safetensors.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
-import type { SentenceEncoderConfig } from "../models/text-encoder/sentence-encoder.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { initialWeights, namedParameters, type Weights } from "../nn/module.ts";
 import { ContrastiveBatches, renderings, type TextSource } from "../tasks/pretrain/contrastive-batches.ts";
 import { ContrastiveObjective } from "../tasks/pretrain/contrastive-objective.ts";
 import type { PretrainRecipe, PretrainStage } from "../tasks/pretrain/recipe.ts";
 import { TextFeatureBank } from "../tasks/pretrain/text-feature-bank.ts";
-import { importSentenceEncoder } from "../zoo/sentence-transformers.ts";
+import type { TokenizerSource } from "../zoo/tokenizer-files.ts";
 import { AdamW } from "./adamw.ts";
 import { hashConfig, readLatestCheckpoint } from "./checkpoint.ts";
 import { MetricsLog } from "./metrics-log.ts";
 import { Muon } from "./muon.ts";
 import type { Optimizer, TensorMap } from "./optimizer.ts";
+import { openTextTower } from "./pretraining-text.ts";
 import type { Schedule } from "./schedule.ts";
 import { TensorBoardWriter } from "./tensorboard.ts";
 import { type StepReport, type TrainingSummary, train } from "./trainer.ts";
@@ -40,7 +39,7 @@ export interface PretrainingOptions {
 export interface PretrainedModel {
   config: TwoTowerConfig;
   weights: Weights;
-  vocabulary: readonly string[];
+  tokenizer: TokenizerSource;
   finished: boolean; // false if the run was stopped and can be resumed
   wallSeconds: number;
 }
@@ -51,7 +50,7 @@ const textPrefix = "textEncoder.";
 export async function pretrain(options: PretrainingOptions): Promise<PretrainedModel> {
   const { recipe, runDir } = options;
   await mkdir(runDir, { recursive: true });
-  const text = await readTextEncoder(options);
+  const text = await openTextTower(recipe, options.recipePath);
   const shards = openShards(options);
   let weights: Weights | undefined;
   let wallSeconds = 0;
@@ -71,29 +70,15 @@ export async function pretrain(options: PretrainingOptions): Promise<PretrainedM
     const summary = done ?? (await runStage(options, stage, stageDir, model, start, text.tokenizer, shards));
     weights = new Map([...start, ...[...summary.weights].map(([name, { data }]) => [name, data] as const)]);
     wallSeconds += summary.wallSeconds;
-    if (!summary.finished) return { config, weights, vocabulary: text.vocabulary, finished: false, wallSeconds };
+    if (!summary.finished) return { config, weights, tokenizer: text.tokenizerSource, finished: false, wallSeconds };
   }
   return {
     config: config as TwoTowerConfig,
     weights: weights as Weights,
-    vocabulary: text.vocabulary,
+    tokenizer: text.tokenizerSource,
     finished: true,
     wallSeconds,
   };
-}
-
-async function readTextEncoder({ recipe, recipePath }: PretrainingOptions) {
-  const folder = resolve(dirname(recipePath), recipe.textWeights);
-  const { config, weights } = await importSentenceEncoder(folder, { contextLength: recipe.textTokens });
-  const vocabulary = parseVocabulary(await readFile(join(folder, "vocab.txt"), "utf8"));
-  if (vocabulary.length !== config.vocabulary) {
-    throw new UserError(
-      "mismatch",
-      `${folder}: vocab.txt must have ${config.vocabulary} lines, got ${vocabulary.length}.`,
-    );
-  }
-  const tokenizer = new WordPieceTokenizer({ vocabulary, contextLength: recipe.textTokens });
-  return { config: config satisfies SentenceEncoderConfig, weights, vocabulary, tokenizer };
 }
 
 function openShards({ recipe, shardsFolder }: PretrainingOptions): Map<string, ShardReader> {
@@ -105,7 +90,7 @@ async function textSource(
   options: PretrainingOptions,
   model: TwoTower,
   weights: Weights,
-  tokenizer: WordPieceTokenizer,
+  tokenizer: Tokenizer,
   stage: PretrainStage,
   shards: ReadonlyMap<string, ShardReader>,
 ): Promise<TextSource> {
@@ -159,7 +144,7 @@ async function runStage(
   stageDir: string,
   model: TwoTower,
   start: Weights,
-  tokenizer: WordPieceTokenizer,
+  tokenizer: Tokenizer,
   shards: ReadonlyMap<string, ShardReader>,
 ): Promise<TrainingSummary> {
   const { recipe } = options;

@@ -55,7 +55,12 @@ afterAll(async () => {
 
 async function saved(name: string): Promise<string> {
   const weights = initialWeights(new TwoTower(architecture), "load-model");
-  await saveModel(join(root, name), { name: "tiny", architecture, weights, vocabulary: tinyVocabulary });
+  await saveModel(join(root, name), {
+    name: "tiny",
+    architecture,
+    weights,
+    tokenizer: { kind: "wordpiece", vocabulary: tinyVocabulary },
+  });
   return join(root, name);
 }
 

@@ -5,7 +5,6 @@ import { fileURLToPath } from "node:url";
 import { UserError } from "../core/errors.ts";
 import type { RgbImage } from "../core/image.ts";
 import { encodeBatch, type Tokenizer } from "../data/tokenizers/tokenizer.ts";
-import { parseVocabulary, WordPieceTokenizer } from "../data/tokenizers/wordpiece.ts";
 import { preprocess } from "../data/transforms.ts";
 import { input } from "../graph/tensor.ts";
 import { fileError } from "../io/file-errors.ts";
@@ -17,6 +16,7 @@ import { compile, type Program } from "../runtime/program.ts";
 import { modelFolder } from "./bundled-models.ts";
 import type { FlorenceModel } from "./florence-model.ts";
 import { type ModelConfig, modelConfigSchema } from "./model-config.ts";
+import { readTokenizer } from "./tokenizer-files.ts";
 
 /** Folder of the models that come with the package. */
 const weightsFolder = fileURLToPath(new URL("../../weights", import.meta.url));
@@ -32,11 +32,14 @@ const textLengths = [8, 16, 32, 64, 128];
  */
 export async function loadModel(nameOrDirectory: string): Promise<FlorenceModel> {
   const folder = await modelFolder(weightsFolder, nameOrDirectory);
-  const [configText, vocabularyText] = await Promise.all([
-    readText(join(folder, "config.json")),
-    readText(join(folder, "vocab.txt")),
-  ]);
-  const config = parseConfig(configText, join(folder, "config.json"));
+  const config = parseConfig(await readText(join(folder, "config.json")), join(folder, "config.json"));
+  const tokenizer = await readTokenizer(folder, config.tokenizer);
+  if (tokenizer.vocabularySize !== config.architecture.text.vocabulary) {
+    throw new UserError(
+      "mismatch",
+      `${folder}: the tokenizer must have ${config.architecture.text.vocabulary} ids, as the model, got ${tokenizer.vocabularySize}.`,
+    );
+  }
   const weightsPath = join(folder, "model.safetensors");
   const { tensors } = await readSafetensors(weightsPath);
   const tower = new TwoTower(config.architecture);
@@ -58,10 +61,6 @@ export async function loadModel(nameOrDirectory: string): Promise<FlorenceModel>
     if (!parameters.has(name))
       throw new UserError("mismatch", `${weightsPath}: ${name} must not be there, the model has no such parameter.`);
   }
-  const tokenizer = new WordPieceTokenizer({
-    vocabulary: parseVocabulary(vocabularyText),
-    contextLength: config.tokenizer.contextLength,
-  });
   const fingerprint = createHash("sha256")
     .update(await readFile(weightsPath))
     .update(JSON.stringify([config.architecture, config.preprocessing]))

@@ -1,16 +1,28 @@
 import { z } from "zod";
 import { twoTowerConfigSchema } from "../models/config-schemas.ts";
 
+const tokenizerConfigSchema = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("wordpiece"),
+    vocabulary: z.literal("vocab.txt"),
+    contextLength: z.int().positive(),
+  }),
+  z.strictObject({
+    kind: z.literal("clip-bpe"),
+    merges: z.literal("merges.txt"),
+    mergeCount: z.int().nonnegative(),
+    contextLength: z.int().positive(),
+  }),
+]);
+
+export type TokenizerConfig = z.infer<typeof tokenizerConfigSchema>;
+
 /** `config.json` of a checkpoint folder: what to build and how to feed it. */
 export const modelConfigSchema = z.strictObject({
   format: z.literal("florence-model/1"),
   name: z.string(),
   architecture: twoTowerConfigSchema,
-  tokenizer: z.strictObject({
-    kind: z.literal("wordpiece"),
-    vocabulary: z.literal("vocab.txt"),
-    contextLength: z.int().positive(),
-  }),
+  tokenizer: tokenizerConfigSchema,
   preprocessing: z.strictObject({
     size: z.int().positive(),
     resize: z.enum(["shorter-side", "squash"]),

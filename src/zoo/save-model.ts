@@ -6,12 +6,13 @@ import { type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { namedParameters, requireWeights } from "../nn/module.ts";
 import type { ModelConfig } from "./model-config.ts";
+import { describeTokenizer, type TokenizerSource } from "./tokenizer-files.ts";
 
 export interface SavedModel {
   name: string;
   architecture: TwoTowerConfig;
   weights: ReadonlyMap<string, Float32Array>;
-  vocabulary: readonly string[];
+  tokenizer: TokenizerSource;
   /** Other files of the folder, such as the model card, by name. */
   files?: Readonly<Record<string, string | Uint8Array>>;
 }
@@ -26,15 +27,12 @@ export async function saveModel(folder: string, model: SavedModel): Promise<void
       { shape, data: model.weights.get(name) as Float32Array },
     ]),
   );
+  const tokenizer = describeTokenizer(model.tokenizer, model.architecture.text.contextLength);
   const config: ModelConfig = {
     format: "florence-model/1",
     name: model.name,
     architecture: model.architecture as ModelConfig["architecture"],
-    tokenizer: {
-      kind: "wordpiece",
-      vocabulary: "vocab.txt",
-      contextLength: model.architecture.text.contextLength,
-    },
+    tokenizer: tokenizer.config,
     preprocessing: { size: model.architecture.image.imageSize, resize: "shorter-side", filter: "bicubic" },
   };
   const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
@@ -45,7 +43,7 @@ export async function saveModel(folder: string, model: SavedModel): Promise<void
       metadata: { format: "florence-model/1" },
     });
     await writeFileAtomic(join(unfinished, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-    await writeFileAtomic(join(unfinished, "vocab.txt"), `${model.vocabulary.join("\n")}\n`);
+    await writeFileAtomic(join(unfinished, tokenizer.file.name), tokenizer.file.text);
     for (const [name, content] of Object.entries(model.files ?? {}))
       await writeFileAtomic(join(unfinished, name), content);
     await replaceFolder(unfinished, folder);

@@ -125,7 +125,25 @@ describe("florence pretrain", () => {
     }
   });
 
+  it("trains a CLIP text transformer from random weights, and the model it leaves loads", async () => {
+    await writeFile(join(folder, "merges.txt"), "#version: 0.2\nr e\nre d</w>\nd o\ndo t</w>\nnot among the 4\n");
+    const textTransformer = { merges: "merges.txt", mergeCount: 4, width: 16, heads: 2, layers: 1 };
+    const { textWeights: _, ...rest } = tinyRecipe(3);
+    await writeRecipe("from-scratch.json", { ...rest, freezeText: false, textTransformer });
+    const { exitCode, stderr } = await runHere(wordsFor("from-scratch", "from-scratch.json"));
+    expect(exitCode, stderr).toBe(0);
+    const model = await loadModel(join(folder, "from-scratch", "model"));
+    try {
+      const [red, dot] = await model.embedTexts(["red dot", "blue bar"]);
+      expect(Math.hypot(...red)).toBeCloseTo(1, 4);
+      expect(red).not.toEqual(dot);
+    } finally {
+      await model.dispose();
+    }
+  });
+
   it.each([
+    ["no text tower", "textWeights or textTransformer", { ...tinyRecipe(2), textWeights: undefined }],
     ["a chunk that does not divide the batch", "chunk", { ...tinyRecipe(2), chunk: 5 }],
     ["a rate that is a text", "stages.0.learningRate", withStage({ learningRate: "fast" })],
     ["a field nobody knows", "momentun", { ...tinyRecipe(2), momentun: 1 }],

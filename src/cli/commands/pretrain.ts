@@ -83,7 +83,7 @@ export const pretrainCommand = defineCommand<[string], PretrainCommandOptions>({
       name: recipe.name,
       architecture: model.config,
       weights: model.weights,
-      vocabulary: model.vocabulary,
+      tokenizer: model.tokenizer,
       files: { "recipe.json": `${JSON.stringify(recipe, null, 2)}\n` },
     });
     context.log(`Trained for ${(model.wallSeconds / 60).toFixed(1)} minutes; the model is in ${folder}.`);

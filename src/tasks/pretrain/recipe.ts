@@ -30,13 +30,24 @@ const stageSchema = z.strictObject({
   augment: augmentSchema.default({}),
 });
 
+const textTransformerSchema = z.strictObject({
+  merges: z.string(), // CLIP's BPE merges, plain or .gz; relative to the recipe
+  mergeCount: z.int().nonnegative().default(48_894), // fewer give a smaller vocabulary of 514 + merges ids
+  width: z.int().positive(),
+  heads: z.int().positive(),
+  layers: z.int().positive(),
+  activation: z.enum(["gelu", "quick-gelu", "squared-relu", "relu"]).default("gelu"),
+});
+
 export const pretrainRecipeSchema = z.strictObject({
   name: z.string(),
   seed: z.int(),
   image: coSwinConfigSchema,
   embedding: z.int().positive(),
   /** A folder with `model.safetensors` and `vocab.txt` of a sentence encoder to start the text tower from; relative to the recipe. */
-  textWeights: z.string(),
+  textWeights: z.string().optional(),
+  /** Or a CLIP-style transformer that starts at random; give this or `textWeights`. */
+  textTransformer: textTransformerSchema.optional(),
   freezeText: z.boolean(),
   textTokens: z.int().min(2).max(76), // texts are cut to so many tokens
   chunk: z.int().positive().optional(), // images through the towers at a time: gradient cache if below the batch
@@ -60,12 +71,25 @@ export type PretrainStage = PretrainRecipe["stages"][number];
 export function parsePretrainRecipe(value: unknown, source: string): PretrainRecipe {
   const result = pretrainRecipeSchema.safeParse(value);
   if (result.success) {
+    checkText(result.data, source);
     checkChunk(result.data, source);
     return result.data;
   }
   const issue = result.error.issues[0];
   const where = issue?.path.join(".") || "top level";
   throw new UserError("bad-argument", `${source}: ${where} is not right: ${issue?.message}. Correct the recipe.`);
+}
+
+function checkText({ textWeights, textTransformer, freezeText }: PretrainRecipe, source: string): void {
+  if ((textWeights === undefined) === (textTransformer === undefined)) {
+    const got = textWeights === undefined ? "neither" : "both";
+    const rule = `give textWeights or textTransformer, got ${got}`;
+    throw new UserError("bad-argument", `${source}: ${rule}. Correct the recipe.`);
+  }
+  if (textTransformer && freezeText) {
+    const rule = "freezeText must be false for a textTransformer, which starts at random";
+    throw new UserError("bad-argument", `${source}: ${rule}. Correct the recipe.`);
+  }
 }
 
 /** Found here, because a later stage would else fail only after the earlier ones have been trained. */
