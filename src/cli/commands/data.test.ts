@@ -5,6 +5,7 @@ import { Writable } from "node:stream";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Rng } from "../../core/rng.ts";
+import { ShardReader } from "../../data/shards.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { runCli } from "../program.ts";
 import { dataCommand } from "./data.ts";
@@ -90,6 +91,25 @@ describe("florence data", () => {
     expect(curated.code).toBe(exitCodes.ok);
     expect(JSON.parse(curated.lines[0])).toMatchObject({ against: "flickr8k-test", removed: 1 });
     expect(existsSync(join(root, "cache/curation/report.md"))).toBe(true);
+  });
+
+  it("imports a table of one's own, row by row, and never over a set that is there", async () => {
+    const table = join(root, "shop.csv");
+    writeFileSync(table, "file,title\nflickr8k-1000/images/0001.png,A red shoe\nnot-there.png,A hat\n");
+    const words = ["data", "import", table, "--name", "shop", "--size", "16", "--licence", "CC0", "--json"];
+    const { code, lines } = await florence(...words);
+    expect(code).toBe(exitCodes.someFailed);
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      expect.objectContaining({ error: expect.objectContaining({ code: "not-found" }) }),
+      expect.objectContaining({ name: "shop", count: 1, size: 16 }),
+    ]);
+    const reader = ShardReader.open(join(root, "cache/shards/shop"));
+    expect([reader.rows[0].texts, reader.manifest.licence]).toEqual([["A red shoe"], "CC0"]);
+    reader.close();
+    const again = await florence(...words);
+    expect([again.code, again.errors]).toEqual([exitCodes.usage, expect.stringContaining("a new set")]);
+    const nameless = await florence("data", "import", table);
+    expect([nameless.code, nameless.errors]).toEqual([exitCodes.usage, expect.stringContaining("Pass --name")]);
   });
 
   it("explains what is missing", async () => {

