@@ -13,8 +13,8 @@ import { writeFileAtomic } from "../../io/atomic-files.ts";
 import { titleOf } from "../../io/packages.ts";
 import { addJsonOption, collect, defineCommand, integerBetween, type JsonOption } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { type ImportOptions, importDataset, printPrepared } from "../dataset-import.ts";
 import { exitCodeOfBatch, exitCodes } from "../exit-codes.ts";
-import { type ImportOptions, importDataset, printPrepared } from "./data-import.ts";
 
 interface DataOptions extends JsonOption, ImportOptions {
   readonly source?: string;

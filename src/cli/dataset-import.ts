@@ -1,14 +1,14 @@
 import { existsSync } from "node:fs";
-import { UserError } from "../../core/errors.ts";
-import { recipes } from "../../data/recipes/catalog.ts";
-import { ownDataset } from "../../data/recipes/own-dataset.ts";
-import type { SquareFit } from "../../data/recipes/pictures.ts";
-import { prepareRecipe } from "../../data/recipes/prepare.ts";
-import type { ShardManifest } from "../../data/shards.ts";
-import { type FailedFile, failedFile } from "../../io/file-walk.ts";
-import { reportFailure } from "../batch-report.ts";
-import type { CommandContext } from "../context.ts";
-import { exitCodeOfBatch } from "../exit-codes.ts";
+import { UserError } from "../core/errors.ts";
+import { recipes } from "../data/recipes/catalog.ts";
+import { ownDataset } from "../data/recipes/own-dataset.ts";
+import type { SquareFit } from "../data/recipes/pictures.ts";
+import { prepareRecipe } from "../data/recipes/prepare.ts";
+import type { ShardManifest } from "../data/shards.ts";
+import { type FailedFile, failedFile } from "../io/file-walk.ts";
+import { reportFailure } from "./batch-report.ts";
+import type { CommandContext } from "./context.ts";
+import { exitCodeOfBatch } from "./exit-codes.ts";
 
 export interface ImportOptions {
   readonly json?: boolean;
