@@ -55,7 +55,7 @@ export async function importDataset(
     await reportFailure(context, failure, json ?? false);
   };
   const reports: Promise<void>[] = [];
-  const recipe = await ownDataset(paths[0], {
+  const recipe = ownDataset(paths[0], {
     name,
     licence: options.licence,
     size: options.size ?? importedSize,
@@ -80,6 +80,7 @@ export async function importDataset(
     return exitCodeOfBatch({ processed: manifest.count, failed });
   } finally {
     progress.stop();
+    await Promise.allSettled(reports); // an error that ends the import is not overtaken by what it already said
   }
 }
 

@@ -45,6 +45,21 @@ describe("encodeOnnx", () => {
     await session.release();
   });
 
+  it("writes the gradients of weights last, the first layer's before the last layer's", () => {
+    const weights = Array.from({ length: 3 }, () => new Parameter([2, 2], filledWith(1)));
+    const layers = weights.reduce<Tensor>((x, weight) => mul(linear(x, weight), 2), input("x", [4, 2]));
+    const found = gradients(sum(layers), weights);
+    const outputs = Object.fromEntries(found.map((gradient, i) => [`gradient${i}`, gradient as Tensor]));
+    const parameters = new Map(weights.map((weight, i) => [`weight${i}`, weight]));
+    const nodes = decode({ parameters, outputs }).graph?.node ?? [];
+    const producers = [0, 1, 2].map((i) => {
+      const copied = nodes.find(({ output }) => output?.[0] === `gradient${i}`)?.input?.[0] as string;
+      return nodes.findIndex(({ output }) => output?.includes(copied));
+    });
+    const last = nodes.length - found.length; // where the copies to the outputs begin
+    expect(producers).toEqual([last - 3, last - 2, last - 1]);
+  });
+
   it("states opset, shapes, types and metadata", () => {
     const { y, parameters } = smallModel();
     const model = decode({ parameters, outputs: { y }, metadata: { licence: "MIT" } });

@@ -89,15 +89,10 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
 
   const used = usedOutputs(nodes, Object.values(options.outputs));
   const encodedNodes = nodes.map((node) => encodeNode(node, nameOf, used));
-  const position = new Map(nodes.map((node, i) => [node, i]));
-  const positionOf = (tensor: Tensor): number => {
-    const { source } = resolveAlias(tensor);
-    return source.kind === "operator" ? (position.get(source.node) as number) : -1;
-  };
-  for (const [name, tensor] of Object.entries(options.outputs).sort(([, a], [, b]) => positionOf(a) - positionOf(b))) {
+  const outputs = Object.entries(options.outputs).map(([name, tensor]) => {
     encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
-  }
-  const outputs = Object.entries(options.outputs).map(([name, tensor]) => valueInfo(name, tensor));
+    return valueInfo(name, tensor);
+  });
 
   const taken = new Set<string>();
   for (const name of [...inputs.map((given) => given.name), ...Object.keys(options.outputs)]) {

@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 import { afterAll, describe, expect, it } from "vitest";
 import { Rng } from "../core/rng.ts";
-import { openPackedFile, readTarEntries, type TarEntry } from "./archives.ts";
+import { openPackedFile, readTarEntries, readUnpacked, type TarEntry } from "./archives.ts";
 import { readLines } from "./text-files.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "florence-archives-"));
@@ -121,5 +121,22 @@ describe("readLines", () => {
   it("refuses UTF-16 and empty files", async () => {
     await expect(linesOf(Buffer.from("\ufeffa", "utf16le"))).rejects.toMatchObject({ code: "unsupported" });
     await expect(linesOf("")).rejects.toMatchObject({ code: "empty" });
+  });
+});
+
+describe("readUnpacked", () => {
+  it("gives the same bytes of a plain and of a gzipped file, and names one that is cut off", async () => {
+    const bytes = Buffer.from(large);
+    for (const [name, content] of [
+      ["plain", bytes],
+      ["packed", gzipSync(bytes)],
+    ] as const) {
+      const path = join(folder, `unpacked-${name}`);
+      writeFileSync(path, content);
+      expect(Buffer.compare(await readUnpacked(path), bytes)).toBe(0);
+    }
+    const cut = join(folder, "unpacked-packed");
+    truncateSync(cut, 1000);
+    await expect(readUnpacked(cut)).rejects.toMatchObject({ code: "corrupt", message: expect.stringContaining(cut) });
   });
 });

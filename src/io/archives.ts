@@ -49,6 +49,21 @@ export async function* readTarEntries(path: string): AsyncGenerator<TarEntry> {
   }
 }
 
+/**
+ * The bytes of a file, unpacked if it is gzipped (told by its bytes).
+ *
+ * @throws UserError naming the file: not-found, unreadable, unsupported (a folder), empty, corrupt
+ */
+export async function readUnpacked(path: string): Promise<Uint8Array> {
+  const gzipped = await isGzipped(path);
+  try {
+    const bytes = await readFile(path);
+    return gzipped ? await promisify(gunzip)(bytes) : bytes;
+  } catch (error) {
+    throw archiveError(path, error);
+  }
+}
+
 /** A file of concatenated files, read by position. */
 export interface PackedFile {
   readonly path: string;
@@ -66,7 +81,7 @@ export async function openPackedFile(path: string): Promise<PackedFile> {
   const gzipped = await isGzipped(path);
   try {
     if (gzipped) {
-      const bytes = await promisify(gunzip)(await readFile(path));
+      const bytes = await readUnpacked(path);
       return {
         path,
         size: bytes.length,

@@ -1,7 +1,14 @@
 import { createReadStream } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { open, readFile, stat } from "node:fs/promises";
 import { UserError } from "../core/errors.ts";
 import { fileError } from "./file-errors.ts";
+
+/** The text of a small UTF-8 file. @throws UserError naming the file: not-found, unreadable, unsupported (a folder) */
+export async function readUtf8(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((error: unknown) => {
+    throw fileError(path, error);
+  });
+}
 
 /**
  * The text of a UTF-8 file, piece by piece, without its byte order mark. Bytes that are no UTF-8 come out as U+FFFD.

@@ -1,10 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { gunzipSync } from "node:zlib";
 import { UserError } from "../core/errors.ts";
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import { parseVocabulary } from "../data/tokenizers/wordpiece.ts";
-import { fileError } from "../io/file-errors.ts";
+import { readUnpacked } from "../io/archives.ts";
+import { readUtf8 } from "../io/text-files.ts";
 import type { TextEncoderConfig } from "../models/text-encoder/text-encoder.ts";
 import type { Weights } from "../nn/module.ts";
 import type { PretrainRecipe } from "../tasks/pretrain/recipe.ts";
@@ -28,8 +27,9 @@ export async function openTextTower(recipe: PretrainRecipe, recipePath: string):
     PretrainRecipe["textTransformer"]
   >;
   const path = resolve(base, merges);
-  const tokenizerSource = { kind: "clip-bpe", mergesText: await readMerges(path), mergeCount } as const;
-  const tokenizer = createTokenizer(tokenizerSource, recipe.textTokens);
+  const mergesText = new TextDecoder().decode(await readUnpacked(path));
+  const tokenizerSource = { kind: "clip-bpe", mergesText, mergeCount } as const;
+  const tokenizer = createTokenizer(tokenizerSource, recipe.textTokens, path);
   const config = {
     kind: "clip-transformer",
     vocabulary: tokenizer.vocabularySize,
@@ -41,27 +41,19 @@ export async function openTextTower(recipe: PretrainRecipe, recipePath: string):
 
 async function pretrainedEncoder(folder: string, contextLength: number): Promise<PretrainingText> {
   const { config, weights } = await importSentenceEncoder(folder, { contextLength });
-  const vocabulary = parseVocabulary(await readFile(join(folder, "vocab.txt"), "utf8"));
+  const vocabularyPath = join(folder, "vocab.txt");
+  const vocabulary = parseVocabulary(await readUtf8(vocabularyPath));
   if (vocabulary.length !== config.vocabulary) {
     throw new UserError(
       "mismatch",
-      `${folder}: vocab.txt must have ${config.vocabulary} lines, got ${vocabulary.length}.`,
+      `${vocabularyPath}: must have ${config.vocabulary} lines, got ${vocabulary.length}.`,
     );
   }
   const tokenizerSource = { kind: "wordpiece", vocabulary } as const;
-  return { config, weights, tokenizer: createTokenizer(tokenizerSource, contextLength), tokenizerSource };
-}
-
-async function readMerges(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw fileError(path, error);
-  });
-  if (!path.endsWith(".gz")) return bytes.toString("utf8");
-  try {
-    return gunzipSync(bytes).toString("utf8");
-  } catch (error) {
-    throw new UserError("corrupt", `${path}: must be a gzip file, got: ${(error as Error).message}. Fetch it anew.`, {
-      cause: error,
-    });
-  }
+  return {
+    config,
+    weights,
+    tokenizer: createTokenizer(tokenizerSource, contextLength, vocabularyPath),
+    tokenizerSource,
+  };
 }

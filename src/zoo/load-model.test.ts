@@ -137,6 +137,15 @@ describe("loadModel", () => {
     expect(message).toContain("model.safetensors");
   });
 
+  it("names a vocabulary of another length than the model's", async () => {
+    const folder = await saved("short-vocabulary");
+    await writeFile(join(folder, "vocab.txt"), `${tinyVocabulary.slice(0, -1).join("\n")}\n`);
+    const { code, message } = await errorOf(folder);
+    expect(code).toBe("mismatch");
+    expect(message).toContain(`got ${tinyVocabulary.length - 1}`);
+    expect(message).toContain(folder);
+  });
+
   it("names an extra tensor", async () => {
     const extra = { shape: [1], data: new Float32Array(1) };
     const { code, message } = await errorOf(await withTensors("extra", (all) => all.set("surplus", extra)));

@@ -7,8 +7,8 @@ import type { RgbImage } from "../core/image.ts";
 import { encodeBatch, type Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import { preprocess } from "../data/transforms.ts";
 import { input } from "../graph/tensor.ts";
-import { fileError } from "../io/file-errors.ts";
 import { readSafetensors } from "../io/safetensors.ts";
+import { readUtf8 } from "../io/text-files.ts";
 import { textInputs } from "../models/text-encoder/text-batch.ts";
 import { TwoTower } from "../models/two-tower.ts";
 import { namedParameters, type Weights } from "../nn/module.ts";
@@ -32,7 +32,8 @@ const textLengths = [8, 16, 32, 64, 128];
  */
 export async function loadModel(nameOrDirectory: string): Promise<FlorenceModel> {
   const folder = await modelFolder(weightsFolder, nameOrDirectory);
-  const config = parseConfig(await readText(join(folder, "config.json")), join(folder, "config.json"));
+  const configPath = join(folder, "config.json");
+  const config = parseConfig(await readUtf8(configPath), configPath);
   const tokenizer = await readTokenizer(folder, config.tokenizer);
   if (tokenizer.vocabularySize !== config.architecture.text.vocabulary) {
     throw new UserError(
@@ -160,12 +161,6 @@ function sizeFor(sizes: readonly number[], count: number): number {
 
 function rowsOf(matrix: Float32Array, width: number, rows: number): Float32Array[] {
   return Array.from({ length: rows }, (_, i) => matrix.slice(i * width, (i + 1) * width));
-}
-
-async function readText(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((error: unknown) => {
-    throw fileError(path, error);
-  });
 }
 
 function parseConfig(text: string, path: string): ModelConfig {

@@ -1,9 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { UserError } from "../core/errors.ts";
 import { ClipTokenizer } from "../data/tokenizers/clip-bpe.ts";
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import { parseVocabulary, WordPieceTokenizer } from "../data/tokenizers/wordpiece.ts";
-import { fileError } from "../io/file-errors.ts";
+import { readUtf8 } from "../io/text-files.ts";
 import type { TokenizerConfig } from "./model-config.ts";
 
 /** What a tokenizer is made of, in the form a checkpoint folder holds it. */
@@ -11,10 +11,16 @@ export type TokenizerSource =
   | { kind: "wordpiece"; vocabulary: readonly string[] }
   | { kind: "clip-bpe"; mergesText: string; mergeCount: number };
 
-export function createTokenizer(source: TokenizerSource, contextLength: number): Tokenizer {
-  return source.kind === "wordpiece"
-    ? new WordPieceTokenizer({ vocabulary: [...source.vocabulary], contextLength })
-    : new ClipTokenizer({ ...source, contextLength });
+/** @param path  where the source was read, for errors */
+export function createTokenizer(source: TokenizerSource, contextLength: number, path: string): Tokenizer {
+  try {
+    return source.kind === "wordpiece"
+      ? new WordPieceTokenizer({ vocabulary: source.vocabulary, contextLength })
+      : new ClipTokenizer({ ...source, contextLength });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.code, `${path}: ${error.message}`, { cause: error });
+  }
 }
 
 /** The `tokenizer` entry of `config.json`, and the name and text of the file beside it. */
@@ -41,12 +47,10 @@ export function describeTokenizer(
 /** Reads the tokenizer that a checkpoint folder's `config.json` describes. */
 export async function readTokenizer(folder: string, config: TokenizerConfig): Promise<Tokenizer> {
   const path = join(folder, config.kind === "wordpiece" ? config.vocabulary : config.merges);
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw fileError(path, error);
-  });
+  const text = await readUtf8(path);
   const source: TokenizerSource =
     config.kind === "wordpiece"
       ? { kind: "wordpiece", vocabulary: parseVocabulary(text) }
       : { kind: "clip-bpe", mergesText: text, mergeCount: config.mergeCount };
-  return createTokenizer(source, config.contextLength);
+  return createTokenizer(source, config.contextLength, path);
 }

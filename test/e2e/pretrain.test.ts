@@ -127,7 +127,7 @@ describe("florence pretrain", () => {
 
   it("trains a CLIP text transformer from random weights, and the model it leaves loads", async () => {
     await writeFile(join(folder, "merges.txt"), "#version: 0.2\nr e\nre d</w>\nd o\ndo t</w>\nnot among the 4\n");
-    const textTransformer = { merges: "merges.txt", mergeCount: 4, width: 16, heads: 2, layers: 1 };
+    const textTransformer = { merges: "merges.txt", mergeCount: 4, width: 16, heads: 2, layers: 1, activation: "gelu" };
     const { textWeights: _, ...rest } = tinyRecipe(3);
     await writeRecipe("from-scratch.json", { ...rest, freezeText: false, textTransformer });
     const { exitCode, stderr } = await runHere(wordsFor("from-scratch", "from-scratch.json"));

@@ -1,9 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
-import { fileError } from "../../io/file-errors.ts";
 import { type Progress, startProgress } from "../../io/progress.ts";
+import { readUtf8 } from "../../io/text-files.ts";
 import { parsePretrainRecipe } from "../../tasks/pretrain/recipe.ts";
 import { curveOf, writeLossCurve } from "../../training/loss-curve.ts";
 import { readMetrics } from "../../training/metrics-log.ts";
@@ -92,9 +91,7 @@ export const pretrainCommand = defineCommand<[string], PretrainCommandOptions>({
 });
 
 async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw fileError(path, error);
-  });
+  const text = await readUtf8(path);
   try {
     return JSON.parse(text);
   } catch (error) {

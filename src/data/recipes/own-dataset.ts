@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { fileError } from "../../io/file-errors.ts";
 import { type OpenDatasetOptions, openDataset } from "../readers/open-dataset.ts";
+import type { DatasetProblem } from "../readers/record.ts";
 import { decodeSquare, fitTitles, type SquareFit } from "./pictures.ts";
 import type { Recipe, RecipeSample } from "./recipe.ts";
 
@@ -11,41 +12,29 @@ export interface OwnDatasetOptions extends OpenDatasetOptions {
   readonly fit: SquareFit;
 }
 
-/**
- * A recipe for a user's own data set, in any format that `openDataset` knows.
- *
- * @throws UserError as `openDataset`
- */
-export async function ownDataset(path: string, options: OwnDatasetOptions): Promise<Recipe> {
-  const { name, licence, size, fit } = options;
-  let leaveOut: (reason: string) => void = () => undefined;
-  const opened = await openDataset(path, {
-    ...options,
-    ...(options.onProblem && {
-      onProblem(problem) {
-        leaveOut("row not usable");
-        options.onProblem?.(problem);
-      },
-    }),
-  });
-  async function* samples(): AsyncGenerator<RecipeSample> {
-    for await (const { key, image, texts, label } of opened.records()) {
-      const decode = async (side: number) => decodeSquare(await bytesOf(image), side, fit, key);
-      yield { key, texts, ...(label !== undefined && { label }), decode };
-    }
-  }
+/** A recipe for a user's own data set, in any format that `openDataset` knows; its samples throw as that does. */
+export function ownDataset(path: string, options: OwnDatasetOptions): Recipe {
+  const { name, licence, size, fit, onProblem } = options;
   return {
     name,
-    summary: `own data, ${opened.format}`,
+    summary: "own data",
     licence,
-    source: opened.path,
+    source: path,
     role: "training",
     size,
     fit: fitTitles[fit],
     packages: [],
-    samples(context) {
-      leaveOut = context.leaveOut;
-      return samples();
+    async *samples({ leaveOut }): AsyncGenerator<RecipeSample> {
+      const report = (problem: DatasetProblem): void => {
+        leaveOut("row not usable");
+        onProblem?.(problem);
+      };
+      const opened = await openDataset(path, { ...options, ...(onProblem && { onProblem: report }) });
+      for await (const { key, image, texts, label } of opened.records()) {
+        const title = typeof image === "string" ? image : `${path}: ${key}`;
+        const decode = async (side: number) => decodeSquare(await bytesOf(image), side, fit, title);
+        yield { key, texts, ...(label !== undefined && { label }), decode };
+      }
     },
   };
 }

@@ -6,6 +6,7 @@ import { gunzip } from "node:zlib";
 import type { z } from "zod";
 import { UserError } from "../../core/errors.ts";
 import { fileError } from "../../io/file-errors.ts";
+import { readUtf8 } from "../../io/text-files.ts";
 
 const unpack = promisify(gunzip);
 
@@ -32,9 +33,7 @@ export function packedPicture(packed: Buffer, row: { file: string; offset: numbe
 
 /** The rows of a JSON-lines file, each checked against `schema`. @throws UserError naming file and line */
 export async function readJsonLines<T>(path: string, schema: z.ZodType<T>): Promise<T[]> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw fileError(path, error);
-  });
+  const text = await readUtf8(path);
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   return lines.map((line, index) => parseRow(line, schema, `${path}:${index + 1}`));
 }

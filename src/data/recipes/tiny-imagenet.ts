@@ -1,9 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
-import { fileError } from "../../io/file-errors.ts";
 import { readPackageFile } from "../../io/packages.ts";
+import { readUtf8 } from "../../io/text-files.ts";
 import { type ClassTexts, classTexts, findMeaning } from "./class-texts.ts";
 import { packedPicture, parseRow, readJsonLines, readPackedPictures } from "./packed-pictures.ts";
 import { decodeSquare } from "./pictures.ts";
@@ -40,9 +39,7 @@ export function tinyImageNetTexts(nouns: WordNetNouns, classes: z.infer<typeof c
 async function* samples(split: "train" | "val", context: RecipeContext): AsyncGenerator<RecipeSample> {
   const folder = context.sourceFolder();
   const classesPath = join(folder, "classes.json");
-  const classesText = await readFile(classesPath, "utf8").catch((error: unknown) => {
-    throw fileError(classesPath, error);
-  });
+  const classesText = await readUtf8(classesPath);
   const nouns = parseWordNetNouns(
     (await readPackageFile(context.fetched(wordNetPackage), "dict/data.noun")).toString("utf8"),
   );

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
-import { coSwinConfigSchema } from "../../models/config-schemas.ts";
+import { CLIP_MERGE_COUNT } from "../../data/tokenizers/clip-bpe.ts";
+import { clipTransformerConfigSchema, coSwinConfigSchema } from "../../models/config-schemas.ts";
 
 const range = z.tuple([z.number(), z.number()]);
 
@@ -30,14 +31,12 @@ const stageSchema = z.strictObject({
   augment: augmentSchema.default({}),
 });
 
-const textTransformerSchema = z.strictObject({
-  merges: z.string(), // CLIP's BPE merges, plain or .gz; relative to the recipe
-  mergeCount: z.int().nonnegative().default(48_894), // fewer give a smaller vocabulary of 514 + merges ids
-  width: z.int().positive(),
-  heads: z.int().positive(),
-  layers: z.int().positive(),
-  activation: z.enum(["gelu", "quick-gelu", "squared-relu", "relu"]).default("gelu"),
-});
+const textTransformerSchema = clipTransformerConfigSchema
+  .omit({ kind: true, vocabulary: true, contextLength: true }) // they follow from the tokenizer
+  .extend({
+    merges: z.string(), // CLIP's BPE merges, plain or .gz; relative to the recipe
+    mergeCount: z.int().nonnegative().default(CLIP_MERGE_COUNT), // fewer give a smaller vocabulary of 514 + merges ids
+  });
 
 export const pretrainRecipeSchema = z.strictObject({
   name: z.string(),
