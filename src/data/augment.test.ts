@@ -21,6 +21,7 @@ const everything: AugmentConfig = {
   brightness: 0.4,
   contrast: 0.4,
   saturation: 0.4,
+  sharpen: 2,
   greyscale: 0.1,
   erase: { probability: 0.25, area: [0.02, 0.2] },
 };
@@ -70,6 +71,23 @@ describe("augmentInto", () => {
         }
       }
       expect(Math.abs(half[(y * 32 + x) * 3] - sum)).toBeLessThanOrEqual(0.5001);
+    }
+  });
+
+  it("sharpens by an unsharp mask of a binomial 3×3 mean, edges repeated", () => {
+    const size = 9;
+    const source = noise(size, size).map((value) => 100 + (value >> 3)); // stays within bytes when sharpened
+    const sharpened = augment(source, size, size, size, { sharpen: 1.5 }, 4);
+    const amount = new Rng(4).uniform(0, 1.5);
+    const at = (y: number, x: number, c: number) =>
+      source[(Math.min(size - 1, Math.max(0, y)) * size + Math.min(size - 1, Math.max(0, x))) * 3 + c];
+    for (let i = 0; i < source.length; i++) {
+      const [y, x, c] = [Math.floor(i / 27), Math.floor(i / 3) % 9, i % 3];
+      let mean = 0;
+      for (let dy = -1; dy <= 1; dy++) {
+        for (let dx = -1; dx <= 1; dx++) mean += ((2 - Math.abs(dy)) * (2 - Math.abs(dx)) * at(y + dy, x + dx, c)) / 16;
+      }
+      expect(Math.abs(sharpened[i] - (source[i] + amount * (source[i] - mean)))).toBeLessThanOrEqual(0.501);
     }
   });
 

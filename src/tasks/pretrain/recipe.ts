@@ -12,6 +12,7 @@ const augmentSchema = z.strictObject({
   brightness: z.number().min(0).max(1).optional(),
   contrast: z.number().min(0).max(1).optional(),
   saturation: z.number().min(0).max(1).optional(),
+  sharpen: z.number().nonnegative().optional(),
   greyscale: z.number().min(0).max(1).optional(),
 });
 
