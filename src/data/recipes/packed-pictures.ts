@@ -1,25 +1,16 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
 import type { z } from "zod";
 import { UserError } from "../../core/errors.ts";
-import { fileError } from "../../io/file-errors.ts";
+import { readUnpacked } from "../../io/archives.ts";
 import { readUtf8 } from "../../io/text-files.ts";
-
-const unpack = promisify(gunzip);
 
 /** A file of concatenated pictures, as it is or gzipped as a whole (`.gz`), held in memory. */
 export async function readPackedPictures(folder: string, name: string): Promise<Buffer> {
   const plain = join(folder, name);
   const path = existsSync(plain) ? plain : `${plain}.gz`;
-  try {
-    const bytes = await readFile(path);
-    return path === plain ? bytes : await unpack(bytes);
-  } catch (error) {
-    throw fileError(path, error);
-  }
+  const bytes = await readUnpacked(path);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** The bytes of one picture of a packed file. @throws UserError `corrupt` when they lie outside the file */
