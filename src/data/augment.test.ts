@@ -18,10 +18,10 @@ const everything: AugmentConfig = {
   crop: { scale: [0.3, 1] },
   flip: 0.5,
   shift: 2,
+  sharpen: 2,
   brightness: 0.4,
   contrast: 0.4,
   saturation: 0.4,
-  sharpen: 2,
   greyscale: 0.1,
   erase: { probability: 0.25, area: [0.02, 0.2] },
 };

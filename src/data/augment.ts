@@ -10,14 +10,14 @@ export interface AugmentConfig {
   readonly flip?: number;
   /** Largest random shift along each axis, in target pixels; what enters repeats the edge. */
   readonly shift?: number;
+  /** Largest amount a of an unsharp mask, drawn from [0, a]: v + amount · (v − its 3×3 binomial mean). */
+  readonly sharpen?: number;
   /** Half-width b of the factor's range [1 − b, 1 + b] that multiplies all values. */
   readonly brightness?: number;
   /** The same for the distance from the image's mean grey. */
   readonly contrast?: number;
   /** The same for the distance of each pixel from its own grey. */
   readonly saturation?: number;
-  /** Largest amount a of an unsharp mask, drawn from [0, a]: v + amount · (v − its 3×3 binomial mean). */
-  readonly sharpen?: number;
   /** Probability of dropping all colour. */
   readonly greyscale?: number;
   /** Random erasing: a box of random noise over a share of the area. Zhong et al., arXiv:1708.04896. */
@@ -113,8 +113,8 @@ function drawCrop(height: number, width: number, targetSize: number, config: Aug
 let rowMeans = new Float32Array(0); // [size, size, 3]: means along x, scratch of sharpen
 
 /**
- * Unsharp mask in place, edges repeated. Pictures that were shrunk without antialiasing, as on many a web page, have
- * more of the highest frequencies than those of most training sets; a model that saw only smooth ones misreads them.
+ * Unsharp mask in place, edges repeated. Pictures shrunk without antialiasing have more of the highest frequencies than
+ * smooth ones, and a model that saw only smooth ones misreads them (measured in docs/nano-experiments.md).
  */
 function sharpen(pixels: Float32Array, size: number, amount: number): void {
   const row = size * 3;

@@ -8,8 +8,8 @@ import { readUtf8 } from "../../io/text-files.ts";
 /** A file of concatenated pictures, as it is or gzipped as a whole (`.gz`), held in memory. */
 export async function readPackedPictures(folder: string, name: string): Promise<Buffer> {
   const plain = join(folder, name);
-  const path = existsSync(plain) ? plain : `${plain}.gz`;
-  const bytes = await readUnpacked(path);
+  const gzipped = `${plain}.gz`;
+  const bytes = await readUnpacked(existsSync(gzipped) && !existsSync(plain) ? gzipped : plain);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 

@@ -9,10 +9,10 @@ const augmentSchema = z.strictObject({
   crop: z.strictObject({ scale: range, aspect: range.optional() }).optional(),
   flip: z.number().min(0).max(1).optional(),
   shift: z.number().nonnegative().optional(),
+  sharpen: z.number().nonnegative().optional(),
   brightness: z.number().min(0).max(1).optional(),
   contrast: z.number().min(0).max(1).optional(),
   saturation: z.number().min(0).max(1).optional(),
-  sharpen: z.number().nonnegative().optional(),
   greyscale: z.number().min(0).max(1).optional(),
 });
 
