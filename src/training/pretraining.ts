@@ -81,8 +81,13 @@ export async function pretrain(options: PretrainingOptions): Promise<PretrainedM
   };
 }
 
+/** The sets whose texts a stage may draw. */
+function setsOf({ perBatch, extraTexts = {} }: PretrainStage): string[] {
+  return [...new Set([...Object.keys(perBatch), ...Object.keys(extraTexts)])];
+}
+
 function openShards({ recipe, shardsFolder }: PretrainingOptions): Map<string, ShardReader> {
-  const names = new Set(recipe.stages.flatMap((stage) => Object.keys(stage.perBatch)));
+  const names = new Set(recipe.stages.flatMap(setsOf));
   return new Map([...names].map((name) => [name, ShardReader.open(join(shardsFolder, name))]));
 }
 
@@ -97,7 +102,7 @@ async function textSource(
   const { recipe } = options;
   if (!recipe.freezeText) return { kind: "tokens", tokenizer, length: recipe.textTokens };
   const texts = new Set<string>();
-  for (const name of Object.keys(stage.perBatch)) {
+  for (const name of setsOf(stage)) {
     for (const row of (shards.get(name) as ShardReader).rows) {
       for (const text of row.texts)
         for (const rendering of renderings(text, stage.templatedTexts)) texts.add(rendering);
@@ -171,6 +176,7 @@ async function runStage(
     },
     weights,
     batch: batches.batchSize,
+    texts: batches.textCount,
     seed: recipe.seed,
     maxLogitScale: recipe.maxLogitScale,
     batchAt: (step) => batches.batchAt(step),

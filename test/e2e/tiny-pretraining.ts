@@ -122,7 +122,7 @@ export function tinyRecipe(steps: number) {
     maxLogitScale: 100,
     stages: [
       { ...stage, name: "small", imageSize: 16 },
-      { ...stage, name: "large", imageSize: 24, templatedTexts: false, schedule: "linear" },
+      { ...stage, name: "large", imageSize: 24, templatedTexts: false, schedule: "linear", extraTexts: { first: 3 } },
     ],
   };
 }

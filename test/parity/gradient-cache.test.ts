@@ -16,6 +16,7 @@ interface Variant {
   dropPath: number;
   recompute: boolean;
   text: "tokens" | "features";
+  extraTexts?: number;
 }
 
 function modelWith(dropPath: number): TwoTower {
@@ -50,10 +51,11 @@ function modelWith(dropPath: number): TwoTower {
 }
 
 /** Labels repeat within chunks and across them; texts are of unequal length. */
-function batchOf(text: Variant["text"]): ContrastiveBatch {
+function batchOf({ text, extraTexts = 0 }: Variant): ContrastiveBatch {
   const rng = new Rng("batch");
-  const lengths = Array.from({ length: batch }, () => 2 + rng.int(tokens - 1));
-  const ids = Int32Array.from({ length: batch * tokens }, (_, i) =>
+  const textCount = batch + extraTexts;
+  const lengths = Array.from({ length: textCount }, () => 2 + rng.int(tokens - 1));
+  const ids = Int32Array.from({ length: textCount * tokens }, (_, i) =>
     i % tokens < lengths[Math.floor(i / tokens)] ? rng.int(20) : 0,
   );
   const mask = Float32Array.from(ids, (_, i) => (i % tokens < lengths[Math.floor(i / tokens)] ? 1 : 0));
@@ -61,13 +63,14 @@ function batchOf(text: Variant["text"]): ContrastiveBatch {
     pixels: Uint8Array.from({ length: batch * imageSize * imageSize * 3 }, () => rng.int(256)),
     texts:
       text === "features"
-        ? { "text.features": { data: randomData([batch, textWidth], "features"), width: textWidth } }
+        ? { "text.features": { data: randomData([textCount, textWidth], "features"), width: textWidth } }
         : { "text.ids": { data: ids, width: tokens }, "text.mask": { data: mask, width: tokens } },
-    labels: BigInt64Array.from([1, 2, 1, 3, 1, 4, 5, 5, 6, 2, 7, -8], BigInt),
+    labels: BigInt64Array.from([1, 2, 1, 3, 1, 4, 5, 5, 6, 2, 7, -8, 9, 1, 10, 11, 5, 12].slice(0, textCount), BigInt),
   };
 }
 
-async function stepOf({ dropPath, recompute, text }: Variant, chunkSize?: number) {
+async function stepOf(variant: Variant, chunkSize?: number) {
+  const { dropPath, recompute, text, extraTexts = 0 } = variant;
   const model = modelWith(dropPath);
   const all = namedParameters(model);
   const learnt = new Map([...all].filter(([name]) => text === "tokens" || !name.startsWith("textEncoder.")));
@@ -86,10 +89,11 @@ async function stepOf({ dropPath, recompute, text }: Variant, chunkSize?: number
     },
     weights: new Map([...learnt].map(([name, { shape }]) => [name, { shape, data: values.get(name) as Float32Array }])),
     batch,
+    texts: batch + extraTexts,
     ...(chunkSize ? { chunk: chunkSize } : {}),
     seed: 7,
     maxLogitScale: 100,
-    batchAt: () => batchOf(text),
+    batchAt: () => batchOf(variant),
   };
   const objective = await ContrastiveObjective.create(options);
   try {
@@ -119,11 +123,13 @@ const variants: Variant[] = [
   { dropPath: 0.4, recompute: false, text: "tokens" },
   { dropPath: 0, recompute: true, text: "tokens" },
   { dropPath: 0.4, recompute: true, text: "features" },
+  { dropPath: 0, recompute: false, text: "tokens", extraTexts: 6 },
+  { dropPath: 0, recompute: false, text: "features", extraTexts: 6 },
 ];
 
 describe("a gradient cache", () => {
   it.each(variants)(
-    "gives the full batch's gradients: drop path $dropPath, recompute $recompute, text as $text",
+    "gives the full batch's gradients: drop path $dropPath, recompute $recompute, text as $text, $extraTexts further texts",
     async (variant) => {
       expectSameStep(await stepOf(variant, chunk), await stepOf(variant));
     },

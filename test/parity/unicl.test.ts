@@ -8,15 +8,17 @@ import { readFixture, relativeError } from "./read-fixture.ts";
 
 interface LossProblem {
   images: ArrayLike<number>; // [B, D], of any length
-  texts: ArrayLike<number>;
-  labels: readonly number[];
+  texts: ArrayLike<number>; // [T, D], T ≥ B
+  labels: readonly number[]; // [T]
+  batch?: number; // B if it is not T
   logScale: number;
 }
 
 /** The graph's loss of normalised features, with its gradients. */
-async function graphLoss({ images, texts, labels, logScale }: LossProblem) {
-  const shape = [labels.length, images.length / labels.length];
-  const [image, text, scale] = [input("image", shape), input("text", shape), input("logScale", [])];
+async function graphLoss({ images, texts, labels, logScale, batch = labels.length }: LossProblem) {
+  const width = images.length / batch;
+  const [image, text] = [input("image", [batch, width]), input("text", [labels.length, width])];
+  const scale = input("logScale", []);
   const loss = uniclLoss(
     normalizeL2(image),
     normalizeL2(text),
@@ -34,11 +36,10 @@ async function graphLoss({ images, texts, labels, logScale }: LossProblem) {
 }
 
 /** The loss in float64, written as the paper's sums over pairs. */
-function naiveLoss({ images, texts, labels, logScale }: LossProblem): number {
-  const batch = labels.length;
+function naiveLoss({ images, texts, labels, logScale, batch = labels.length }: LossProblem): number {
   const rowsOf = (values: ArrayLike<number>): number[][] => {
-    const width = values.length / batch;
-    return labels.map((_, i) => {
+    const width = images.length / batch;
+    return Array.from({ length: values.length / width }, (_, i) => {
       const row = Array.from({ length: width }, (_, k) => values[i * width + k]);
       const norm = Math.hypot(...row);
       return row.map((value) => value / norm);
@@ -50,12 +51,11 @@ function naiveLoss({ images, texts, labels, logScale }: LossProblem): number {
   let total = 0;
   for (let i = 0; i < batch; i++) {
     const positives = labels.flatMap((label, k) => (label === labels[i] ? [k] : []));
+    const ownPositives = positives.filter((k) => k < batch);
     const allTexts = labels.reduce((sum, _, j) => sum + Math.exp(logit(i, j)), 0);
-    const allImages = labels.reduce((sum, _, j) => sum + Math.exp(logit(j, i)), 0);
-    for (const k of positives) {
-      total -= Math.log(Math.exp(logit(i, k)) / allTexts) / positives.length;
-      total -= Math.log(Math.exp(logit(k, i)) / allImages) / positives.length;
-    }
+    const allImages = u.reduce((sum, _, j) => sum + Math.exp(logit(j, i)), 0);
+    for (const k of positives) total -= Math.log(Math.exp(logit(i, k)) / allTexts) / positives.length;
+    for (const k of ownPositives) total -= Math.log(Math.exp(logit(k, i)) / allImages) / ownPositives.length;
   }
   return total / (2 * batch);
 }
@@ -97,11 +97,13 @@ describe("the UniCL loss against its definition in float64", () => {
     { name: "repeated labels", labels: [5, 2, 5, 5, 9, 2, 0, 7, 9, 5] },
     { name: "one label for all", labels: new Array<number>(10).fill(3) },
     { name: "all labels different: CLIP's loss", labels: Array.from({ length: 10 }, (_, i) => i) },
-  ])("with $name", async ({ labels }) => {
+    { name: "texts beyond the images' own", labels: [5, 2, 5, 9, 2, 5, 0, 0, 11, 9], batch: 5 },
+  ])("with $name", async ({ labels, batch = labels.length }) => {
     const problem = {
-      images: randomData([labels.length, 7], "images"),
+      images: randomData([batch, 7], "images"),
       texts: randomData([labels.length, 7], "texts"),
       labels,
+      batch,
       logScale: Math.log(12),
     };
     const found = await graphLoss(problem);

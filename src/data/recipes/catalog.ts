@@ -1,6 +1,7 @@
 import { UserError } from "../../core/errors.ts";
 import { cifar10Test, cifar10Train } from "./cifar10.ts";
 import { emoji, emojiTwitter } from "./emoji.ts";
+import { emojiIcons } from "./emoji-icons.ts";
 import { fashionProductsTest, fashionProductsTrain } from "./fashion-products.ts";
 import { flickr8kTest, flickr8kTrain } from "./flickr8k.ts";
 import { openclipart } from "./openclipart.ts";
@@ -12,6 +13,7 @@ import { tuxpaint, tuxpaintPhotos } from "./tuxpaint.ts";
 export const recipes: readonly Recipe[] = [
   tinyImageNetTrain,
   emoji,
+  emojiIcons,
   openclipart,
   flickr8kTrain,
   fashionProductsTrain,

@@ -6,7 +6,8 @@ import { parseRow } from "./packed-pictures.ts";
 import { decodeSquare, fitTitles } from "./pictures.ts";
 import type { Recipe, RecipeContext, RecipeSample } from "./recipe.ts";
 
-const names: PackageReference = {
+/** The package with labels, tags and short names of all emoji. */
+export const emojiNames: PackageReference = {
   registry: "npm",
   name: "emojibase-data",
   version: "17.0.0",
@@ -83,13 +84,34 @@ export function emojiTexts({ label, tags }: EmojiConcept): { texts: string[]; we
   return { texts: [label, ...others], weights: [0.7, ...others.map(() => Number((0.3 / others.length).toFixed(4)))] };
 }
 
+/** Every concept by its label and by each of its short names ("grinning_face"), in that order. */
+export async function readEmojis(
+  context: RecipeContext,
+  reference: PackageReference,
+): Promise<[name: string, concept: EmojiConcept][]> {
+  const fetched = context.fetched(reference);
+  const path = "en/data.json";
+  const emojis = parseRow((await readPackageFile(fetched, path)).toString("utf8"), z.array(emojiSchema), path);
+  const concepts = emojiConcepts(emojis);
+  const named: [string, EmojiConcept][] = [];
+  for (const concept of concepts.values()) if (!concept.toned) named.push([concept.label, concept]);
+  const shortNames = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
+  for await (const { path, bytes } of packageEntries(fetched, (p) => /^en\/shortcodes\/\w[\w-]*\.json$/.test(p))) {
+    for (const [hexcode, names] of Object.entries(parseRow(bytes.toString("utf8"), shortNames, path))) {
+      const concept = concepts.get(plainHexcode(hexcode));
+      if (concept && !concept.toned) for (const name of [names].flat()) named.push([name, concept]);
+    }
+  }
+  return named;
+}
+
 async function* samples(
   styles: readonly EmojiStyle[],
   keepTones: boolean,
   context: RecipeContext,
 ): AsyncGenerator<RecipeSample> {
   const path = "en/data.json";
-  const data = (await readPackageFile(context.fetched(names), path)).toString("utf8");
+  const data = (await readPackageFile(context.fetched(emojiNames), path)).toString("utf8");
   const concepts = emojiConcepts(parseRow(data, z.array(emojiSchema), path));
   for (const style of styles) {
     for await (const { path, bytes } of packageEntries(context.fetched(style.reference), (p) =>
@@ -119,7 +141,7 @@ export const emoji: Recipe = {
   source: "Noto Emoji and Fluent Emoji pictures, names of emojibase",
   size: 48,
   fit: fitTitles.pad,
-  packages: [names, google, fluent],
+  packages: [emojiNames, google, fluent],
   samples: (context) => samples([googleStyle, fluentStyle], true, context),
 };
 
@@ -132,6 +154,6 @@ export const emojiTwitter: Recipe = {
   source: "Twemoji pictures, names of emojibase",
   size: 48,
   fit: fitTitles.pad,
-  packages: [names, twitter],
+  packages: [emojiNames, twitter],
   samples: (context) => samples([twitterStyle], false, context),
 };

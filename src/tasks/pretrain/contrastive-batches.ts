@@ -4,6 +4,7 @@ import { BatchComposer } from "../../data/batching.ts";
 import type { ShardReader } from "../../data/shards.ts";
 import { encodeBatch, type Tokenizer } from "../../data/tokenizers/tokenizer.ts";
 import type { ContrastiveBatch } from "./contrastive-objective.ts";
+import { ExtraTexts } from "./extra-texts.ts";
 import type { PretrainStage } from "./recipe.ts";
 import { shortTextTemplates, shortTextWords } from "./short-text-templates.data.ts";
 import type { TextFeatureBank } from "./text-feature-bank.ts";
@@ -26,6 +27,7 @@ export class ContrastiveBatches {
   readonly #composer: BatchComposer;
   readonly #stage: PretrainStage;
   readonly #source: TextSource;
+  readonly #extraTexts: ExtraTexts;
 
   constructor(stage: PretrainStage, shards: ReadonlyMap<string, ShardReader>, source: TextSource, seed: number) {
     const names = Object.keys(stage.perBatch);
@@ -39,17 +41,23 @@ export class ContrastiveBatches {
     this.#composer = new BatchComposer(sources, `${seed} ${stage.name}`);
     this.#stage = stage;
     this.#source = source;
+    this.#extraTexts = new ExtraTexts(stage.extraTexts ?? {}, shards, `${seed} ${stage.name} extra texts`);
   }
 
   get batchSize(): number {
     return this.#composer.batchSize;
   }
 
+  /** Texts of a batch: those of its images, then the further ones. */
+  get textCount(): number {
+    return this.#composer.batchSize + this.#extraTexts.count;
+  }
+
   batchAt(step: number): ContrastiveBatch {
     const { imageSize, templatedTexts, augment } = this.#stage;
     const entries = this.#composer.batchAt(step);
     const pixels = new Uint8Array(entries.length * imageSize * imageSize * 3);
-    const labels = new BigInt64Array(entries.length);
+    const labels = new BigInt64Array(this.textCount);
     const texts: string[] = [];
     for (const [i, { source, row, text, seed }] of entries.entries()) {
       const reader = this.#readers[source] as ShardReader;
@@ -61,6 +69,10 @@ export class ContrastiveBatches {
       const description = reader.rows[row].texts[text] as string;
       labels[i] = textLabel(description); // of the description itself, whatever template carries it
       texts.push(rng.pick(renderings(description, templatedTexts)));
+    }
+    for (const [i, { text, seed }] of this.#extraTexts.textsAt(step).entries()) {
+      labels[entries.length + i] = textLabel(text);
+      texts.push(new Rng(seed).pick(renderings(text, templatedTexts)));
     }
     return { pixels, labels, texts: this.#feedTexts(texts) };
   }

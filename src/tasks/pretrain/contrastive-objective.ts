@@ -15,14 +15,15 @@ import {
 /** One batch of image–text–label triples as a program is fed. */
 export interface ContrastiveBatch {
   pixels: Uint8Array; // [B, H, W, 3]
-  texts: Record<string, { data: Float32Array | Int32Array; width: number }>; // graph inputs, `width` values a row
-  labels: BigInt64Array; // [B]
+  texts: Record<string, { data: Float32Array | Int32Array; width: number }>; // graph inputs, T rows of `width` values
+  labels: BigInt64Array; // [T] of the texts; the first B are the images' own
 }
 
 export interface ContrastiveOptions {
   shape: ContrastiveShape;
   weights: ReadonlyMap<string, WeightTensor>; // of all parameters of `shape.parameters`
-  batch: number;
+  batch: number; // images, B
+  texts?: number; // T ≥ B, the images' own first, then further ones to tell apart from; B if left out
   chunk?: number; // below `batch`, which it must divide: gradient cache
   seed: number;
   maxLogitScale: number;
@@ -46,14 +47,18 @@ export class ContrastiveObjective implements Objective {
   }
 
   static async create(options: ContrastiveOptions): Promise<ContrastiveObjective> {
-    const { shape, batch, chunk } = options;
+    const { shape, batch, chunk, texts = batch } = options;
     if (chunk === undefined || chunk >= batch) {
-      return new ContrastiveObjective(options, { kind: "full", program: await compileFullStep(shape, batch) });
+      return new ContrastiveObjective(options, { kind: "full", program: await compileFullStep(shape, batch, texts) });
     }
     if (batch % chunk !== 0) {
       throw new UserError("bad-argument", `Gradient cache: chunk must divide the batch of ${batch}, got ${chunk}.`);
     }
-    const programs = await compileGradientCache(shape, batch, chunk);
+    if (texts % (batch / chunk) !== 0) {
+      const rule = `the ${batch / chunk} chunks of the batch must share its ${texts} texts evenly`;
+      throw new UserError("bad-argument", `Gradient cache: ${rule}.`);
+    }
+    const programs = await compileGradientCache(shape, batch, chunk, texts);
     return new ContrastiveObjective(options, { kind: "cache", chunk, programs });
   }
 
@@ -101,8 +106,9 @@ export class ContrastiveObjective implements Objective {
     data: ContrastiveBatch,
     dropPath?: Float32Array,
   ): Promise<StepResult> {
-    const { batch, shape } = this.#options;
+    const { batch, shape, texts: textCount = batch } = this.#options;
     const { embedding } = shape;
+    const textChunk = textCount / (batch / chunk);
     const parameters = this.#parameterFeeds();
     const pixelsPerImage = data.pixels.length / batch;
     let engineMs = 0;
@@ -112,22 +118,24 @@ export class ContrastiveObjective implements Objective {
       engineMs += performance.now() - started;
       return outputs;
     };
+    const textStart = (from: number): number => (from / chunk) * textChunk;
     const chunkFeeds = (from: number): Map<string, FeedData> => {
+      const firstText = textStart(from);
       const feeds = new Map(parameters);
       feeds.set("pixels", data.pixels.subarray(from * pixelsPerImage, (from + chunk) * pixelsPerImage));
       for (const [name, { data: values, width }] of Object.entries(data.texts)) {
-        feeds.set(name, values.subarray(from * width, (from + chunk) * width));
+        feeds.set(name, values.subarray(firstText * width, (firstText + textChunk) * width));
       }
       if (dropPath) feeds.set("dropPath", columnsOf(dropPath, batch, from, chunk));
       return feeds;
     };
 
     const images = new Float32Array(batch * embedding);
-    const texts = new Float32Array(batch * embedding);
+    const texts = new Float32Array(textCount * embedding);
     for (let from = 0; from < batch; from += chunk) {
       const outputs = await run(programs.forward, chunkFeeds(from));
       images.set(outputs.images as Float32Array, from * embedding);
-      texts.set(outputs.texts as Float32Array, from * embedding);
+      texts.set(outputs.texts as Float32Array, textStart(from) * embedding);
     }
     const feeds = new Map<string, FeedData>(parameters);
     feeds.set("images", images).set("texts", texts).set("labels", data.labels);
@@ -135,9 +143,10 @@ export class ContrastiveObjective implements Objective {
     const gradients = new Map<string, Float32Array>();
     for (let from = 0; from < batch; from += chunk) {
       const chunkInputs = chunkFeeds(from);
-      const range = [from * embedding, (from + chunk) * embedding] as const;
-      chunkInputs.set("imageGradient", (lossOutputs.imageGradient as Float32Array).subarray(...range));
-      chunkInputs.set("textGradient", (lossOutputs.textGradient as Float32Array).subarray(...range));
+      const rowsOf = (matrix: FeedData, first: number, count: number): Float32Array =>
+        (matrix as Float32Array).subarray(first * embedding, (first + count) * embedding);
+      chunkInputs.set("imageGradient", rowsOf(lossOutputs.imageGradient, from, chunk));
+      chunkInputs.set("textGradient", rowsOf(lossOutputs.textGradient, textStart(from), textChunk));
       accumulate(gradients, gradientsIn(await run(programs.backward, chunkInputs)));
     }
     gradients.set("logitScale", lossOutputs.scaleGradient as Float32Array);

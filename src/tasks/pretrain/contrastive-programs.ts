@@ -29,7 +29,8 @@ interface Embeddings {
   texts: Tensor;
 }
 
-function embed(shape: ContrastiveShape, count: number): Embeddings {
+/** Both towers on `count` pictures and `textCount` texts. */
+function embed(shape: ContrastiveShape, count: number, textCount: number): Embeddings {
   const { model, imageSize } = shape;
   const pixels = input("pixels", [count, imageSize, imageSize, 3], "uint8");
   const rates = model.imageEncoder.dropRates;
@@ -39,8 +40,8 @@ function embed(shape: ContrastiveShape, count: number): Embeddings {
   };
   const texts =
     shape.text.kind === "features"
-      ? model.embedTextFeatures(input("text.features", [count, shape.text.width]))
-      : model.embedTexts(textInputs(count, shape.text.length));
+      ? model.embedTextFeatures(input("text.features", [textCount, shape.text.width]))
+      : model.embedTexts(textInputs(textCount, shape.text.length));
   return { images: model.embedImages(pixels, options), texts };
 }
 
@@ -64,9 +65,9 @@ function compileFor(shape: ContrastiveShape, outputs: Record<string, Tensor>): P
 }
 
 /** The whole step in one program: feeds pixels, texts and `labels`; gives `loss` and a gradient for each parameter. */
-export async function compileFullStep(shape: ContrastiveShape, batch: number): Promise<Program> {
-  const { images, texts } = embed(shape, batch);
-  const labels = input("labels", [batch], "int64");
+export async function compileFullStep(shape: ContrastiveShape, batch: number, textCount = batch): Promise<Program> {
+  const { images, texts } = embed(shape, batch, textCount);
+  const labels = input("labels", [textCount], "int64");
   const loss = uniclLoss(images, texts, labels, shape.model.logitScale);
   const found = gradients(loss, [...shape.parameters.values()]);
   return compileFor(shape, { loss, ...gradientOutputs(shape.parameters, found) });
@@ -79,17 +80,23 @@ export interface GradientCachePrograms {
   backward: Program; // chunk and the gradients of its embeddings → a gradient for each parameter
 }
 
-/** Compiles the step in chunks: exact full-batch gradients with the memory of one chunk. */
+/**
+ * Compiles the step in chunks: exact full-batch gradients with the memory of one chunk.
+ *
+ * @param textCount  texts of the batch; as many chunks as the images', so that chunk must divide both evenly
+ */
 export async function compileGradientCache(
   shape: ContrastiveShape,
   batch: number,
   chunk: number,
+  textCount = batch,
 ): Promise<GradientCachePrograms> {
-  const forward = await compileFor(shape, { ...embed(shape, chunk) });
+  const textChunk = textCount / (batch / chunk);
+  const forward = await compileFor(shape, { ...embed(shape, chunk, textChunk) });
 
   const images = input("images", [batch, shape.embedding]);
-  const texts = input("texts", [batch, shape.embedding]);
-  const labels = input("labels", [batch], "int64");
+  const texts = input("texts", [textCount, shape.embedding]);
+  const labels = input("labels", [textCount], "int64");
   const { logitScale } = shape.model;
   const loss = uniclLoss(images, texts, labels, logitScale);
   const [imageGradient, textGradient, scaleGradient] = gradients(loss, [images, texts, logitScale]) as Tensor[];
@@ -100,10 +107,10 @@ export async function compileGradientCache(
     scaleGradient: scaleGradient as Tensor,
   });
 
-  const again = embed(shape, chunk);
+  const again = embed(shape, chunk, textChunk);
   const seeds = [
     [again.images, input("imageGradient", [chunk, shape.embedding])],
-    [again.texts, input("textGradient", [chunk, shape.embedding])],
+    [again.texts, input("textGradient", [textChunk, shape.embedding])],
   ] as const;
   const found = gradientsOfMany(seeds, [...shape.parameters.values()]);
   const surrogate = add(sum(mul(seeds[0][0], seeds[0][1])), sum(mul(seeds[1][0], seeds[1][1])));

@@ -29,6 +29,8 @@ const stageSchema = z.strictObject({
   perBatch: z.record(z.string(), z.int().positive()),
   /** Share of the images that carry their own name (first text); the rest draw among name, synonyms and hypernyms. */
   ownNameShare: z.number().min(0).max(1).default(0),
+  /** Further names that the pictures of every step are told apart from: so many of each set, drawn anew each time. */
+  extraTexts: z.record(z.string(), z.int().positive()).optional(),
   augment: augmentSchema.default({}),
 });
 
@@ -94,10 +96,19 @@ function checkText({ textWeights, textTransformer, freezeText }: PretrainRecipe,
 
 /** Found here, because a later stage would else fail only after the earlier ones have been trained. */
 function checkChunk({ chunk, stages }: PretrainRecipe, source: string): void {
-  for (const { name, perBatch } of stages) {
-    const batch = Object.values(perBatch).reduce((sum, count) => sum + count, 0);
-    if (chunk === undefined || chunk >= batch || batch % chunk === 0) continue;
-    const rule = `chunk must divide the batch of ${batch} of stage ${name}, got ${chunk}`;
+  const refuse = (rule: string): never => {
     throw new UserError("bad-argument", `${source}: ${rule}. Correct the recipe.`);
+  };
+  for (const { name, perBatch, extraTexts = {} } of stages) {
+    const batch = totalOf(perBatch);
+    if (chunk === undefined || chunk >= batch) continue;
+    if (batch % chunk !== 0) refuse(`chunk must divide the batch of ${batch} of stage ${name}, got ${chunk}`);
+    const [extra, chunks] = [totalOf(extraTexts), batch / chunk];
+    if (extra % chunks !== 0) refuse(`extraTexts of stage ${name} must share out among ${chunks} chunks, got ${extra}`);
   }
+}
+
+/** The sum of the counts of a record by set. */
+export function totalOf(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
