@@ -1,22 +1,17 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { UserError } from "../core/errors.ts";
 import type { RgbImage } from "../core/image.ts";
-import { encodeBatch, type Tokenizer } from "../data/tokenizers/tokenizer.ts";
+import { encodeBatch } from "../data/tokenizers/tokenizer.ts";
 import { preprocess } from "../data/transforms.ts";
 import { input } from "../graph/tensor.ts";
-import { readSafetensors } from "../io/safetensors.ts";
-import { readUtf8 } from "../io/text-files.ts";
 import { textInputs } from "../models/text-encoder/text-batch.ts";
 import { TwoTower } from "../models/two-tower.ts";
-import { namedParameters, type Weights } from "../nn/module.ts";
+import { namedParameters } from "../nn/module.ts";
 import { compile, type Program } from "../runtime/program.ts";
 import { modelFolder } from "./bundled-models.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { readCheckpoint } from "./checkpoint-formats.ts";
 import type { FlorenceModel } from "./florence-model.ts";
-import { type ModelConfig, modelConfigSchema } from "./model-config.ts";
-import { readTokenizer } from "./tokenizer-files.ts";
 
 /** Folder of the models that come with the package. */
 const weightsFolder = fileURLToPath(new URL("../../weights", import.meta.url));
@@ -31,43 +26,20 @@ const textLengths = [8, 16, 32, 64, 128];
  * error that names it.
  */
 export async function loadModel(nameOrDirectory: string): Promise<FlorenceModel> {
-  const folder = await modelFolder(weightsFolder, nameOrDirectory);
-  const configPath = join(folder, "config.json");
-  const config = parseConfig(await readUtf8(configPath), configPath);
-  const tokenizer = await readTokenizer(folder, config.tokenizer);
-  if (tokenizer.vocabularySize !== config.architecture.text.vocabulary) {
-    throw new UserError(
-      "mismatch",
-      `${folder}: the tokenizer must have ${config.architecture.text.vocabulary} ids, as the model, got ${tokenizer.vocabularySize}.`,
-    );
+  const checkpoint = await readCheckpoint(await modelFolder(weightsFolder, nameOrDirectory));
+  return new LoadedModel(checkpoint, fingerprintOf(checkpoint));
+}
+
+/** SHA-256 over everything that decides an embedding: weights by name, architecture, preprocessing, tokenizer. */
+function fingerprintOf({ weights, architecture, preprocessing, tokenizer }: Checkpoint): string {
+  const hash = createHash("sha256");
+  for (const [name, data] of [...weights].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`${name}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
-  const weightsPath = join(folder, "model.safetensors");
-  const { tensors } = await readSafetensors(weightsPath);
-  const tower = new TwoTower(config.architecture);
-  const weights: Weights = new Map();
-  const parameters = namedParameters(tower);
-  for (const [name, { shape }] of parameters) {
-    const tensor = tensors.get(name);
-    if (!tensor)
-      throw new UserError("mismatch", `${weightsPath}: must hold ${name} [${shape.join(", ")}], it is missing.`);
-    if (tensor.shape.join() !== shape.join()) {
-      throw new UserError(
-        "mismatch",
-        `${weightsPath}: ${name} must be [${shape.join(", ")}], got [${tensor.shape.join(", ")}].`,
-      );
-    }
-    weights.set(name, tensor.data);
-  }
-  for (const name of tensors.keys()) {
-    if (!parameters.has(name))
-      throw new UserError("mismatch", `${weightsPath}: ${name} must not be there, the model has no such parameter.`);
-  }
-  const fingerprint = createHash("sha256")
-    .update(await readFile(weightsPath))
-    .update(JSON.stringify([config.architecture, config.preprocessing]))
+  return hash
+    .update(JSON.stringify([architecture, preprocessing]))
     .update(tokenizer.fingerprintParts)
     .digest("hex");
-  return new LoadedModel(config, tower, weights, tokenizer, fingerprint);
 }
 
 class LoadedModel implements FlorenceModel {
@@ -75,26 +47,22 @@ class LoadedModel implements FlorenceModel {
   readonly fingerprint: string;
   readonly embedDim: number;
   readonly logitScale: number;
-  readonly #config: ModelConfig;
+  readonly #checkpoint: Checkpoint;
   readonly #tower: TwoTower;
-  readonly #weights: Weights;
-  readonly #tokenizer: Tokenizer;
   readonly #programs = new Map<string, Promise<Program>>();
 
-  constructor(config: ModelConfig, tower: TwoTower, weights: Weights, tokenizer: Tokenizer, fingerprint: string) {
-    this.name = config.name;
+  constructor(checkpoint: Checkpoint, fingerprint: string) {
+    this.name = checkpoint.name;
     this.fingerprint = fingerprint;
-    this.embedDim = config.architecture.embedding;
-    this.logitScale = Math.exp((weights.get("logitScale") as Float32Array)[0]);
-    this.#config = config;
-    this.#tower = tower;
-    this.#weights = weights;
-    this.#tokenizer = tokenizer;
+    this.embedDim = checkpoint.architecture.embedding;
+    this.logitScale = Math.exp((checkpoint.weights.get("logitScale") as Float32Array)[0]);
+    this.#checkpoint = checkpoint;
+    this.#tower = new TwoTower(checkpoint.architecture);
   }
 
   async embedImages(images: readonly RgbImage[]): Promise<Float32Array[]> {
-    const { mean, std } = this.#config.architecture.image;
-    const { preprocessing } = this.#config;
+    const { architecture, preprocessing } = this.#checkpoint;
+    const { mean, std } = architecture.image;
     const { size } = preprocessing;
     const largest = imageBatches.at(-1) as number;
     const results: Float32Array[] = [];
@@ -114,15 +82,16 @@ class LoadedModel implements FlorenceModel {
   }
 
   async embedTexts(texts: readonly string[]): Promise<Float32Array[]> {
+    const { tokenizer } = this.#checkpoint;
     const largest = textBatches.at(-1) as number;
     const results: Float32Array[] = [];
     for (let from = 0; from < texts.length; from += largest) {
       const group = texts.slice(from, from + largest);
       const batch = sizeFor(textBatches, group.length);
       const padded = [...group, ...new Array<string>(batch - group.length).fill("")];
-      const encoded = encodeBatch(this.#tokenizer, padded);
-      const length = Math.min(sizeFor(textLengths, encoded.length), this.#tokenizer.contextLength);
-      const ids = new Int32Array(batch * length).fill(this.#tokenizer.padId);
+      const encoded = encodeBatch(tokenizer, padded);
+      const length = Math.min(sizeFor(textLengths, encoded.length), tokenizer.contextLength);
+      const ids = new Int32Array(batch * length).fill(tokenizer.padId);
       const mask = new Float32Array(batch * length);
       for (let row = 0; row < batch; row++) {
         const start = row * encoded.length;
@@ -147,7 +116,11 @@ class LoadedModel implements FlorenceModel {
   #program(key: string, outputs: () => Parameters<typeof compile>[0]["outputs"]): Promise<Program> {
     let program = this.#programs.get(key);
     if (!program) {
-      program = compile({ outputs: outputs(), parameters: namedParameters(this.#tower), weights: this.#weights });
+      program = compile({
+        outputs: outputs(),
+        parameters: namedParameters(this.#tower),
+        weights: this.#checkpoint.weights,
+      });
       this.#programs.set(key, program);
     }
     return program;
@@ -161,17 +134,4 @@ function sizeFor(sizes: readonly number[], count: number): number {
 
 function rowsOf(matrix: Float32Array, width: number, rows: number): Float32Array[] {
   return Array.from({ length: rows }, (_, i) => matrix.slice(i * width, (i + 1) * width));
-}
-
-function parseConfig(text: string, path: string): ModelConfig {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new UserError("corrupt", `${path}: must be JSON, got: ${(error as Error).message}.`, { cause: error });
-  }
-  const result = modelConfigSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new UserError("unsupported", `${path}: ${issue?.path.join(".")} is not right: ${issue?.message}.`);
 }

@@ -1,0 +1,66 @@
+import { readdir } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import type { z } from "zod";
+import { UserError } from "../core/errors.ts";
+import { fileError } from "../io/file-errors.ts";
+import { readUtf8 } from "../io/text-files.ts";
+
+/** A folder that holds a model, with its file names known and its JSON files read at most once. */
+export class CheckpointFolder {
+  readonly path: string;
+  /** Names of the files directly in the folder. */
+  readonly files: ReadonlySet<string>;
+  readonly #json = new Map<string, unknown>();
+
+  private constructor(path: string, files: ReadonlySet<string>) {
+    this.path = path;
+    this.files = files;
+  }
+
+  static async open(path: string): Promise<CheckpointFolder> {
+    try {
+      return new CheckpointFolder(path, new Set(await readdir(path)));
+    } catch (error) {
+      throw fileError(path, error);
+    }
+  }
+
+  /** The folder's own name, which names a model that gives itself none. */
+  get name(): string {
+    return basename(resolve(this.path));
+  }
+
+  pathOf(file: string): string {
+    return join(this.path, file);
+  }
+
+  /** The value of a JSON file. @throws UserError `not-found`, `corrupt` */
+  async json(file: string): Promise<unknown> {
+    if (!this.#json.has(file)) this.#json.set(file, parseJson(await readUtf8(this.pathOf(file)), this.pathOf(file)));
+    return this.#json.get(file);
+  }
+
+  /** A JSON file of a known form. @throws UserError `unsupported` naming the field */
+  async parse<Schema extends z.ZodType>(file: string, schema: Schema): Promise<z.infer<Schema>> {
+    const result = schema.safeParse(await this.json(file));
+    if (result.success) return result.data;
+    const issue = result.error.issues[0];
+    const field = issue?.path.join(".") || "the whole";
+    throw new UserError("unsupported", `${this.pathOf(file)}: ${field} is not right: ${issue?.message}.`);
+  }
+
+  /** A field of a JSON file that may lack it, or be no JSON at all: for telling formats apart. */
+  async field(file: string, name: string): Promise<unknown> {
+    if (!this.files.has(file)) return undefined;
+    const value = await this.json(file).catch(() => undefined);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+  }
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError("corrupt", `${path}: must be JSON, got: ${(error as Error).message}.`, { cause: error });
+  }
+}

@@ -1,0 +1,26 @@
+import { UserError } from "../core/errors.ts";
+import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
+import { CheckpointFolder } from "./checkpoint-folder.ts";
+import { florenceCheckpoint } from "./florence-checkpoint.ts";
+
+/** Every family of checkpoints that can be read; the first that recognizes a folder reads it. */
+export const checkpointFormats: readonly CheckpointFormat[] = [florenceCheckpoint];
+
+/**
+ * Reads a checkpoint folder of any known family.
+ *
+ * @throws UserError `unsupported` listing the families when none recognizes the folder
+ */
+export async function readCheckpoint(path: string): Promise<Checkpoint> {
+  const folder = await CheckpointFolder.open(path);
+  for (const format of checkpointFormats) {
+    if (await format.recognizes(folder)) return format.read(folder);
+  }
+  const hasConfig = folder.files.has("config.json");
+  if (hasConfig) await folder.json("config.json"); // damaged JSON has an error of its own
+  const subject = hasConfig ? folder.pathOf("config.json") : path;
+  const families = checkpointFormats.map(({ family }) => family).join("; ");
+  const stated = await folder.field("config.json", "model_type");
+  const got = typeof stated === "string" ? `model_type "${stated}"` : "neither a model_type nor a format it knows";
+  throw new UserError("unsupported", `${subject}: must be of a known family (${families}), got ${got}.`);
+}

@@ -1,0 +1,25 @@
+import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
+import type { TwoTowerConfig } from "../models/two-tower.ts";
+import type { Weights } from "../nn/module.ts";
+import type { CheckpointFolder } from "./checkpoint-folder.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+/** A two-tower model as read from a folder, whoever laid that out: ready to be built. */
+export interface Checkpoint {
+  readonly name: string;
+  readonly architecture: TwoTowerConfig;
+  readonly preprocessing: ModelConfig["preprocessing"];
+  /** Every parameter of the two-tower model under our name, in the shape of our parameter, and nothing else. */
+  readonly weights: Weights;
+  readonly tokenizer: Tokenizer;
+}
+
+/** Reads one family of checkpoint folders. One file a family; all stand in `checkpoint-formats.ts`. */
+export interface CheckpointFormat {
+  /** As errors and `docs/models.md` call it, such as "CLIP, Hugging Face layout". */
+  readonly family: string;
+  /** Whether the folder claims to be of this family, by its file names and configuration; weights are not opened. */
+  recognizes(folder: CheckpointFolder): Promise<boolean>;
+  /** @throws UserError naming the file, and the tensor with both shapes where one does not fit */
+  read(folder: CheckpointFolder): Promise<Checkpoint>;
+}

@@ -1,0 +1,32 @@
+import { UserError } from "../core/errors.ts";
+import { readSafetensors } from "../io/safetensors.ts";
+import { TwoTower } from "../models/two-tower.ts";
+import { namedParameters, type Weights } from "../nn/module.ts";
+import type { CheckpointFormat } from "./checkpoint.ts";
+import { ForeignTensors } from "./foreign-tensors.ts";
+import { modelConfigSchema } from "./model-config.ts";
+import { readTokenizer } from "./tokenizer-files.ts";
+
+/** Our own layout: `config.json`, `model.safetensors` with our parameter names, and the tokenizer's file. */
+export const florenceCheckpoint: CheckpointFormat = {
+  family: "Florence",
+  async recognizes(folder) {
+    const format = await folder.field("config.json", "format");
+    return typeof format === "string" && format.startsWith("florence-model/");
+  },
+  async read(folder) {
+    const { name, architecture, preprocessing, tokenizer } = await folder.parse("config.json", modelConfigSchema);
+    const path = folder.pathOf("model.safetensors");
+    const tensors = new ForeignTensors((await readSafetensors(path)).tensors, path);
+    const weights: Weights = new Map();
+    for (const [key, { shape }] of namedParameters(new TwoTower(architecture)))
+      weights.set(key, tensors.take(key, shape));
+    tensors.finish(/^$/);
+    const read = await readTokenizer(folder.path, tokenizer);
+    if (read.vocabularySize !== architecture.text.vocabulary) {
+      const rule = `the tokenizer must have ${architecture.text.vocabulary} ids, as the model`;
+      throw new UserError("mismatch", `${folder.path}: ${rule}, got ${read.vocabularySize}.`);
+    }
+    return { name, architecture, preprocessing, weights, tokenizer: read };
+  },
+};
