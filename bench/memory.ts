@@ -74,6 +74,7 @@ async function measure(variant: Variant): Promise<z.infer<typeof resultSchema>> 
     pixels: new Uint8Array(batch * size * size * 3).map(() => rng.int(256)),
     texts: { "text.features": { data: features, width: textWidth } },
     labels: BigInt64Array.from({ length: batch }, (_, i) => BigInt(i)),
+    sets: new BigInt64Array(batch),
   };
   const objective = await ContrastiveObjective.create({
     shape: {

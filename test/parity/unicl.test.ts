@@ -11,11 +11,12 @@ interface LossProblem {
   texts: ArrayLike<number>; // [T, D], T ≥ B
   labels: readonly number[]; // [T]
   batch?: number; // B if it is not T
+  sets?: readonly number[]; // [T], where there are texts beyond the images' own
   logScale: number;
 }
 
 /** The graph's loss of normalised features, with its gradients. */
-async function graphLoss({ images, texts, labels, logScale, batch = labels.length }: LossProblem) {
+async function graphLoss({ images, texts, labels, logScale, batch = labels.length, sets }: LossProblem) {
   const width = images.length / batch;
   const [image, text] = [input("image", [batch, width]), input("text", [labels.length, width])];
   const scale = input("logScale", []);
@@ -24,6 +25,7 @@ async function graphLoss({ images, texts, labels, logScale, batch = labels.lengt
     normalizeL2(text),
     constant(BigInt64Array.from(labels, BigInt), [labels.length]),
     scale,
+    sets && constant(BigInt64Array.from(sets, BigInt), [sets.length]),
   );
   const [toImage, toText, toScale] = gradients(loss, [image, text, scale]) as [Tensor, Tensor, Tensor];
   const feeds = {
@@ -36,7 +38,7 @@ async function graphLoss({ images, texts, labels, logScale, batch = labels.lengt
 }
 
 /** The loss in float64, written as the paper's sums over pairs. */
-function naiveLoss({ images, texts, labels, logScale, batch = labels.length }: LossProblem): number {
+function naiveLoss({ images, texts, labels, logScale, batch = labels.length, sets }: LossProblem): number {
   const rowsOf = (values: ArrayLike<number>): number[][] => {
     const width = images.length / batch;
     return Array.from({ length: values.length / width }, (_, i) => {
@@ -50,9 +52,10 @@ function naiveLoss({ images, texts, labels, logScale, batch = labels.length }: L
   const logit = (i: number, k: number): number => Math.exp(logScale) * similarity(i, k);
   let total = 0;
   for (let i = 0; i < batch; i++) {
-    const positives = labels.flatMap((label, k) => (label === labels[i] ? [k] : []));
+    const counts = (k: number): boolean => k < batch || sets?.[k] === sets?.[i];
+    const positives = labels.flatMap((label, k) => (label === labels[i] && counts(k) ? [k] : []));
     const ownPositives = positives.filter((k) => k < batch);
-    const allTexts = labels.reduce((sum, _, j) => sum + Math.exp(logit(i, j)), 0);
+    const allTexts = labels.reduce((sum, _, j) => sum + (counts(j) ? Math.exp(logit(i, j)) : 0), 0);
     const allImages = u.reduce((sum, _, j) => sum + Math.exp(logit(j, i)), 0);
     for (const k of positives) total -= Math.log(Math.exp(logit(i, k)) / allTexts) / positives.length;
     for (const k of ownPositives) total -= Math.log(Math.exp(logit(k, i)) / allImages) / ownPositives.length;
@@ -97,13 +100,19 @@ describe("the UniCL loss against its definition in float64", () => {
     { name: "repeated labels", labels: [5, 2, 5, 5, 9, 2, 0, 7, 9, 5] },
     { name: "one label for all", labels: new Array<number>(10).fill(3) },
     { name: "all labels different: CLIP's loss", labels: Array.from({ length: 10 }, (_, i) => i) },
-    { name: "texts beyond the images' own", labels: [5, 2, 5, 9, 2, 5, 0, 0, 11, 9], batch: 5 },
-  ])("with $name", async ({ labels, batch = labels.length }) => {
+    {
+      name: "texts beyond the images' own",
+      labels: [5, 2, 5, 9, 2, 5, 0, 0, 11, 9],
+      batch: 5,
+      sets: [0, 0, 1, 1, 0, 0, 0, 1, 1, 0],
+    },
+  ])("with $name", async ({ labels, batch = labels.length, sets }) => {
     const problem = {
       images: randomData([batch, 7], "images"),
       texts: randomData([labels.length, 7], "texts"),
       labels,
       batch,
+      ...(sets && { sets }),
       logScale: Math.log(12),
     };
     const found = await graphLoss(problem);

@@ -23,6 +23,7 @@ export function renderings(text: string, templated: boolean): string[] {
 
 /** Batches of a pretraining stage as a pure function of the step: rows, texts, augmentation and labels. */
 export class ContrastiveBatches {
+  readonly #names: readonly string[];
   readonly #readers: readonly ShardReader[];
   readonly #composer: BatchComposer;
   readonly #stage: PretrainStage;
@@ -31,6 +32,7 @@ export class ContrastiveBatches {
 
   constructor(stage: PretrainStage, shards: ReadonlyMap<string, ShardReader>, source: TextSource, seed: number) {
     const names = Object.keys(stage.perBatch);
+    this.#names = names;
     this.#readers = names.map((name) => shards.get(name) as ShardReader);
     const sources = names.map((name, i) => ({
       name,
@@ -58,6 +60,7 @@ export class ContrastiveBatches {
     const entries = this.#composer.batchAt(step);
     const pixels = new Uint8Array(entries.length * imageSize * imageSize * 3);
     const labels = new BigInt64Array(this.textCount);
+    const sets = new BigInt64Array(this.textCount);
     const texts: string[] = [];
     for (const [i, { source, row, text, seed }] of entries.entries()) {
       const reader = this.#readers[source] as ShardReader;
@@ -67,14 +70,16 @@ export class ContrastiveBatches {
       const at = i * imageSize * imageSize * 3;
       augmentInto(image, 0, reader.height, reader.width, pixels, at, imageSize, augment, rng);
       const description = reader.rows[row].texts[text] as string;
+      sets[i] = BigInt(source);
       labels[i] = textLabel(description); // of the description itself, whatever template carries it
       texts.push(rng.pick(renderings(description, templatedTexts)));
     }
-    for (const [i, { text, seed }] of this.#extraTexts.textsAt(step).entries()) {
+    for (const [i, { text, set, seed }] of this.#extraTexts.textsAt(step).entries()) {
       labels[entries.length + i] = textLabel(text);
+      sets[entries.length + i] = BigInt(this.#names.indexOf(set)); // −1, no image's, for a set of no pictures
       texts.push(new Rng(seed).pick(renderings(text, templatedTexts)));
     }
-    return { pixels, labels, texts: this.#feedTexts(texts) };
+    return { pixels, labels, sets, texts: this.#feedTexts(texts) };
   }
 
   #feedTexts(texts: readonly string[]): ContrastiveBatch["texts"] {

@@ -45,6 +45,14 @@ function embed(shape: ContrastiveShape, count: number, textCount: number): Embed
   return { images: model.embedImages(pixels, options), texts };
 }
 
+/** The loss, fed `labels` of the texts, and `sets` where there are texts beyond the images' own. */
+function lossOf(images: Tensor, texts: Tensor, logitScale: Tensor): Tensor {
+  const [textCount] = texts.shape;
+  const labels = input("labels", [textCount], "int64");
+  const sets = textCount > images.shape[0] ? input("sets", [textCount], "int64") : undefined;
+  return uniclLoss(images, texts, labels, logitScale, sets);
+}
+
 function gradientOutputs(parameters: ReadonlyMap<string, Parameter>, found: readonly (Tensor | undefined)[]) {
   const outputs: Record<string, Tensor> = {};
   for (const [i, name] of [...parameters.keys()].entries()) {
@@ -67,8 +75,7 @@ function compileFor(shape: ContrastiveShape, outputs: Record<string, Tensor>): P
 /** The whole step in one program: feeds pixels, texts and `labels`; gives `loss` and a gradient for each parameter. */
 export async function compileFullStep(shape: ContrastiveShape, batch: number, textCount = batch): Promise<Program> {
   const { images, texts } = embed(shape, batch, textCount);
-  const labels = input("labels", [textCount], "int64");
-  const loss = uniclLoss(images, texts, labels, shape.model.logitScale);
+  const loss = lossOf(images, texts, shape.model.logitScale);
   const found = gradients(loss, [...shape.parameters.values()]);
   return compileFor(shape, { loss, ...gradientOutputs(shape.parameters, found) });
 }
@@ -76,7 +83,7 @@ export async function compileFullStep(shape: ContrastiveShape, batch: number, te
 /** The three programs of a gradient cache. Gao et al., arXiv:2101.06983. */
 export interface GradientCachePrograms {
   forward: Program; // chunk → `images`, `texts`
-  loss: Program; // all embeddings and `labels` → `loss`, gradients of both sides and of the logit scale
+  loss: Program; // all embeddings, `labels` and `sets` → `loss`, gradients of both sides and of the logit scale
   backward: Program; // chunk and the gradients of its embeddings → a gradient for each parameter
 }
 
@@ -96,9 +103,8 @@ export async function compileGradientCache(
 
   const images = input("images", [batch, shape.embedding]);
   const texts = input("texts", [textCount, shape.embedding]);
-  const labels = input("labels", [textCount], "int64");
   const { logitScale } = shape.model;
-  const loss = uniclLoss(images, texts, labels, logitScale);
+  const loss = lossOf(images, texts, logitScale);
   const [imageGradient, textGradient, scaleGradient] = gradients(loss, [images, texts, logitScale]) as Tensor[];
   const lossProgram = await compileFor(shape, {
     loss,

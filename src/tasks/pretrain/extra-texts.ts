@@ -6,6 +6,7 @@ import { textLabel } from "./text-label.ts";
 /** One further text of a step. */
 export interface ExtraText {
   readonly text: string;
+  readonly set: string;
   readonly seed: number; // of its template, [0, 2³²)
 }
 
@@ -16,7 +17,7 @@ export interface ExtraText {
  */
 export class ExtraTexts {
   readonly count: number;
-  readonly #draws: readonly { names: readonly string[]; count: number; rng: Rng }[];
+  readonly #draws: readonly { set: string; names: readonly string[]; count: number; rng: Rng }[];
 
   /** @param counts  how many names of each set, at most those it has */
   constructor(counts: Readonly<Record<string, number>>, shards: ReadonlyMap<string, ShardReader>, seed: string) {
@@ -27,16 +28,17 @@ export class ExtraTexts {
         const got = `extraTexts must be at most the ${names.length} different names it has, got ${count}`;
         throw new UserError("bad-argument", `Set "${set}": ${got}. Correct the recipe.`);
       }
-      return { names, count, rng: root.fork(set) };
+      return { set, names, count, rng: root.fork(set) };
     });
     this.count = this.#draws.reduce((sum, { count }) => sum + count, 0);
   }
 
   textsAt(step: number): ExtraText[] {
-    return this.#draws.flatMap(({ names, count, rng }) => {
+    return this.#draws.flatMap(({ set, names, count, rng }) => {
       const draw = rng.fork(step);
       return [...draw.permutation(names.length).subarray(0, count)].map((i) => ({
         text: names[i],
+        set,
         seed: draw.uint32(),
       }));
     });

@@ -3,9 +3,9 @@ import { add, mul, reshape, sum } from "../../graph/broadcasting.ts";
 import { cast, div, equal, exp, neg } from "../../graph/elementwise.ts";
 import { matmul } from "../../graph/matrix.ts";
 import { mean } from "../../graph/reductions.ts";
-import { slice } from "../../graph/shaping.ts";
+import { concat, slice } from "../../graph/shaping.ts";
 import { logSoftmax } from "../../graph/softmax.ts";
-import { formatShape, type Tensor } from "../../graph/tensor.ts";
+import { constant, formatShape, type Tensor } from "../../graph/tensor.ts";
 
 /**
  * The bidirectional image–text–label loss: all pairs of equal label are positives of each other. Yang et al. (UniCL),
@@ -13,35 +13,63 @@ import { formatShape, type Tensor } from "../../graph/tensor.ts";
  *
  * Differs from the papers' sum: each direction is the mean over the batch and the two are averaged, so that with all
  * labels different it is CLIP's loss exactly. Texts beyond the images' own take part in the image → text direction
- * alone: they make it a choice among more descriptions than the batch has pictures.
+ * alone, for images of their set: they make it a choice among more descriptions than the batch has pictures. Other
+ * sets' names are left out because they may describe the image too ("frog" a picture labelled "bullfrog").
  *
  * @param images      [B, D], of length 1
  * @param texts       [T, D], of length 1, T ≥ B; text i is the description of image i for i < B
  * @param labels      [T] int64 of the texts, equal for equal descriptions
  * @param logitScale  [], the logarithm of the scale of the cosines
+ * @param sets        [T] int64, the set each text is of; needed if T > B
  * @returns           []
  */
-export function uniclLoss(images: Tensor, texts: Tensor, labels: Tensor, logitScale: Tensor): Tensor {
-  const [batch, width] = images.shape;
+export function uniclLoss(
+  images: Tensor,
+  texts: Tensor,
+  labels: Tensor,
+  logitScale: Tensor,
+  sets: Tensor | undefined = undefined,
+): Tensor {
+  checkShapes(images, texts, labels, sets);
+  const [batch] = images.shape;
   const [count] = texts.shape;
-  if (texts.shape.length !== 2 || texts.shape[1] !== width || count < batch || formatShape(labels) !== `[${count}]`) {
-    throw new ShapeError(
-      `uniclLoss: images must be [B, D], texts [T, D] with T ≥ B and labels [T], got ${formatShape(images)}, ${formatShape(texts)} and ${formatShape(labels)}`,
-    );
-  }
-  const own = <T extends Tensor>(tensor: T): Tensor => (count === batch ? tensor : slice(tensor, 0, 0, batch));
-  const imageLabels = own(labels);
   const scale = exp(logitScale);
-  const imageToText = mul(matmul(images, texts, { transposeB: true }), scale);
-  const textToImage = mul(matmul(own(texts), images, { transposeB: true }), scale);
-  const targets = positiveShares(imageLabels, labels);
-  const ownTargets = count === batch ? targets : positiveShares(imageLabels, imageLabels);
-  return mul(add(crossEntropy(imageToText, targets), crossEntropy(textToImage, ownTargets)), 0.5);
+  const logits = (of: Tensor, among: Tensor): Tensor => mul(matmul(of, among, { transposeB: true }), scale);
+  const average = (a: Tensor, b: Tensor): Tensor => mul(add(a, b), 0.5);
+  if (!sets || count === batch) {
+    const targets = shares(pairsOfEqual(labels, labels)); // row i serves image i and text i alike
+    return average(crossEntropy(logits(images, texts), targets), crossEntropy(logits(texts, images), targets));
+  }
+  const ownTexts = slice(texts, 0, 0, batch);
+  const ownLabels = slice(labels, 0, 0, batch);
+  const sameSet = pairsOfEqual(slice(sets, 0, 0, batch), slice(sets, 0, batch, count));
+  const allowed = concat([constant(new Float32Array(batch * batch).fill(1), [batch, batch]), sameSet], 1);
+  const penalty = mul(add(allowed, -1), 1e9);
+  return average(
+    crossEntropy(add(logits(images, texts), penalty), shares(mul(pairsOfEqual(ownLabels, labels), allowed))),
+    crossEntropy(logits(ownTexts, images), shares(pairsOfEqual(ownLabels, ownLabels))),
+  );
 }
 
-/** [R, C] from labels [R] and [C]: each row shared out equally among the columns of the same label. */
-function positiveShares(rows: Tensor, columns: Tensor): Tensor {
-  const positive = cast(equal(reshape(rows, [rows.shape[0], 1]), reshape(columns, [1, columns.shape[0]])), "float32");
+function checkShapes(images: Tensor, texts: Tensor, labels: Tensor, sets: Tensor | undefined): void {
+  const [batch, width] = images.shape;
+  const [count] = texts.shape;
+  const perText = formatShape([count]);
+  const fits = texts.rank === 2 && texts.shape[1] === width && formatShape(labels) === perText;
+  if (fits && (sets ? count >= batch && formatShape(sets) === perText : count === batch)) return;
+  const shapes = [images, texts, labels, ...(sets ? [sets] : [])].map((tensor) => formatShape(tensor)).join(", ");
+  throw new ShapeError(
+    `uniclLoss: images must be [B, D], texts [T, D], labels [T], and with T > B sets [T], got ${shapes}`,
+  );
+}
+
+/** [R, C] of 1 where row and column have the same value, else 0. */
+function pairsOfEqual(rows: Tensor, columns: Tensor): Tensor {
+  return cast(equal(reshape(rows, [rows.shape[0], 1]), reshape(columns, [1, columns.shape[0]])), "float32");
+}
+
+/** Rows scaled to sum to 1. */
+function shares(positive: Tensor): Tensor {
   return div(positive, sum(positive, 1, true));
 }
 
