@@ -19,6 +19,8 @@ export interface EncodingOptions {
   weights?: ReadonlyMap<string, Float32Array>;
   outputs: Readonly<Record<string, Tensor>>;
   metadata?: Readonly<Record<string, string>>;
+  /** Names of axes whose length a run decides, by input or output; the graph must not depend on them. */
+  axisNames?: Readonly<Record<string, readonly (string | undefined)[]>>;
 }
 
 export interface EncodedGraph {
@@ -91,7 +93,7 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   const encodedNodes = nodes.map((node) => encodeNode(node, nameOf, used));
   const outputs = Object.entries(options.outputs).map(([name, tensor]) => {
     encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
-    return valueInfo(name, tensor);
+    return valueInfo(name, tensor, options.axisNames?.[name]);
   });
 
   const taken = new Set<string>();
@@ -117,7 +119,7 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
       name: "florence",
       node: encodedNodes,
       initializer: initializers,
-      input: inputs.map(({ name, tensor }) => valueInfo(name, tensor)),
+      input: inputs.map(({ name, tensor }) => valueInfo(name, tensor, options.axisNames?.[name])),
       output: outputs,
     },
   });
@@ -196,7 +198,7 @@ function encodeTensor(name: string, shape: readonly number[], dtype: DataType, d
   return new onnx.TensorProto({ name, dims: [...shape], dataType: elementTypes[dtype], rawData });
 }
 
-function valueInfo(name: string, tensor: Tensor) {
-  const dim = tensor.shape.map((dimValue) => ({ dimValue }));
+function valueInfo(name: string, tensor: Tensor, axisNames: readonly (string | undefined)[] = []) {
+  const dim = tensor.shape.map((dimValue, i) => (axisNames[i] ? { dimParam: axisNames[i] } : { dimValue }));
   return { name, type: { tensorType: { elemType: elementTypes[tensor.dtype], shape: { dim } } } };
 }

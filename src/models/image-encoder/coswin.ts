@@ -28,10 +28,11 @@ export interface CoSwinConfig {
   std: readonly [number, number, number];
 }
 
-/** What a forward pass may be given in training. */
+/** How a forward pass is built: for training, or for export. */
 export interface ForwardOptions {
   dropPath?: DropPath;
   recompute?: boolean; // keep block inputs alone and compute the rest again in the backward pass
+  wholeBatch?: boolean; // no image groups: their number depends on the batch, and an exported graph must not
 }
 
 export interface ImageFeatures {
@@ -150,13 +151,13 @@ export class CoSwinStage {
   forward(
     map: TokenMap,
     following: CoSwinStage | undefined,
-    { dropPath, recompute }: ForwardOptions,
+    { dropPath, recompute, wholeBatch }: ForwardOptions,
   ): { level: TokenMap; next: TokenMap } {
     let level = map;
     for (const block of this.blocks) {
       const ordered = level.inOrder(block.order(level));
       const joins = dropPath?.take(2); // ahead of the segment, which checkpointing builds twice
-      const segment = (tokens: Tensor): Tensor => block.forward(ordered.with(tokens), joins).tokens;
+      const segment = (tokens: Tensor): Tensor => block.forward(ordered.with(tokens), joins, wholeBatch).tokens;
       level = ordered.with(recompute ? checkpointed(segment, ordered.tokens) : segment(ordered.tokens));
     }
     if (!this.downsample) return { level, next: level };

@@ -48,13 +48,16 @@ export class SwinBlock {
   }
 
   /** `map` in this block's `order`; `joins` as the two branches are to be added, plainly by default. */
-  forward(map: TokenMap, joins: readonly ResidualJoin[] = [add, add]): TokenMap {
+  forward(map: TokenMap, joins: readonly ResidualJoin[] = [add, add], wholeBatch = false): TokenMap {
+    const grouped = wholeBatch
+      ? (x: Tensor, _width: number, branch: (x: Tensor) => Tensor) => branch(x)
+      : inImageGroups;
     const [joinAttention, joinMlp] = joins;
     const width = map.tokens.shape[2] as number;
     const attention = (x: Tensor): Tensor => this.#attend(this.norm1.forward(x), map);
-    const attended = joinAttention(map.tokens, inImageGroups(map.tokens, 3 * width, attention));
+    const attended = joinAttention(map.tokens, grouped(map.tokens, 3 * width, attention));
     const mlp = (x: Tensor): Tensor => this.mlp.forward(this.norm2.forward(x));
-    return map.with(joinMlp(attended, inImageGroups(attended, this.#hidden, mlp)));
+    return map.with(joinMlp(attended, grouped(attended, this.#hidden, mlp)));
   }
 
   #attend(x: Tensor, map: TokenMap): Tensor {

@@ -61,9 +61,11 @@ export class ClipTransformer {
   /** @returns  [B, width] */
   forward({ ids, mask }: TextBatch): Tensor {
     const [texts, tokens] = ids.shape;
-    const { width } = this.#config;
+    const { width, contextLength } = this.#config;
     let x = add(embedding(this.tokenEmbedding, ids), slice(this.positionEmbedding, 0, 0, tokens));
-    const causal = constant(causalBias(tokens), [tokens, tokens]);
+    // Cut from the whole, so that the graph's constants do not depend on the length.
+    const whole = constant(causalBias(contextLength), [contextLength, contextLength]);
+    const causal = slice(slice(whole, 0, 0, tokens), 1, 0, tokens);
     for (const block of this.blocks) x = block.forward(x, causal);
     const last = reshape(lastTokenMask(mask), [texts, 1, tokens]);
     return this.norm.forward(reshape(matmul(last, x), [texts, width]));
