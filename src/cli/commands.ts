@@ -3,6 +3,7 @@ import { classifyCommand } from "./commands/classify.ts";
 import { dataCommand } from "./commands/data.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
+import { exportCommand } from "./commands/export.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { searchCommand } from "./commands/search.ts";
@@ -15,5 +16,6 @@ export const commands: readonly CliCommand[] = [
   pretrainCommand,
   dataCommand,
   modelsCommand,
+  exportCommand,
   doctorCommand,
 ];

@@ -13,11 +13,15 @@ export interface SavedModel {
   architecture: TwoTowerConfig;
   weights: ReadonlyMap<string, Float32Array>;
   tokenizer: TokenizerSource;
+  /** How pictures are resized; the shorter side, bicubic, if left out. */
+  preprocessing?: ModelConfig["preprocessing"];
+  /** How weights are stored; float16 if left out. */
+  dtype?: "F16" | "F32";
   /** Other files of the folder, such as the model card, by name. */
   files?: Readonly<Record<string, string | Uint8Array>>;
 }
 
-/** Writes a checkpoint folder, float16, so that it appears whole or not at all. */
+/** Writes a checkpoint folder so that it appears whole or not at all. */
 export async function saveModel(folder: string, model: SavedModel): Promise<void> {
   const tower = new TwoTower(model.architecture);
   requireWeights(tower, model.weights);
@@ -33,13 +37,17 @@ export async function saveModel(folder: string, model: SavedModel): Promise<void
     name: model.name,
     architecture: model.architecture as ModelConfig["architecture"],
     tokenizer: tokenizer.config,
-    preprocessing: { size: model.architecture.image.imageSize, resize: "shorter-side", filter: "bicubic" },
+    preprocessing: model.preprocessing ?? {
+      size: model.architecture.image.imageSize,
+      resize: "shorter-side",
+      filter: "bicubic",
+    },
   };
   const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
   await mkdir(unfinished, { recursive: true });
   try {
     await writeSafetensors(join(unfinished, "model.safetensors"), tensors, {
-      dtype: "F16",
+      dtype: model.dtype ?? "F16",
       metadata: { format: "florence-model/1" },
     });
     await writeFileAtomic(join(unfinished, "config.json"), `${JSON.stringify(config, null, 2)}\n`);

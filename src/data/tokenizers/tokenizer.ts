@@ -15,14 +15,16 @@ export interface Tokenizer {
 /**
  * Ids of several texts as one padded table.
  *
+ * @param minimum  fill every text up to so many ids at least
  * @returns  ids and mask, both [B, N] row-major with N = the longest text; mask is 1 on tokens and 0 on padding
  */
 export function encodeBatch(
   tokenizer: Tokenizer,
   texts: readonly string[],
+  minimum = 0,
 ): { ids: Int32Array; mask: Float32Array; length: number } {
   const rows = texts.map((text) => tokenizer.encode(text));
-  const length = rows.reduce((longest, row) => Math.max(longest, row.length), 0);
+  const length = rows.reduce((longest, row) => Math.max(longest, row.length), minimum);
   const ids = new Int32Array(texts.length * length).fill(tokenizer.padId);
   const mask = new Float32Array(texts.length * length);
   for (const [index, row] of rows.entries()) {

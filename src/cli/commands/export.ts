@@ -1,0 +1,78 @@
+import { join } from "node:path";
+import { type Command, Option } from "commander";
+import { UserError } from "../../core/errors.ts";
+import { modelFolder } from "../../zoo/bundled-models.ts";
+import { type ExportRequest, exportCheckpoint, exportOnnx, type Towers } from "../../zoo/export-model.ts";
+import { addJsonOption, addModelOption, defineCommand, type JsonOption, type ModelOption } from "../command.ts";
+import { exitCodes } from "../exit-codes.ts";
+
+interface ExportCommandOptions extends ModelOption, JsonOption {
+  readonly out: string;
+  readonly format: "onnx" | "safetensors";
+  readonly precision?: "float32" | "float16";
+  readonly towers: Towers;
+  readonly force?: boolean;
+}
+
+/** `florence export`: a model as ONNX files, or as a checkpoint folder of our own. */
+export const exportCommand = defineCommand<[], ExportCommandOptions>({
+  name: "export",
+  summary: "Write a model as ONNX files or as a checkpoint folder",
+  details:
+    "ONNX files take any batch, run in any ONNX Runtime (Node, browser, Python, …) and are checked against the model " +
+    "before the folder appears.",
+  examples: [
+    { line: "florence export --out nano-onnx --format onnx", does: "both towers, for ONNX Runtime and florence/web" },
+    { line: "florence export --out nano-onnx --format onnx --towers image", does: "the image encoder alone" },
+    {
+      line: "florence export -m ./clip --out ./clip-florence --format safetensors",
+      does: "another family's model in our layout",
+    },
+  ],
+  configure(command: Command) {
+    command.requiredOption("-o, --out <dir>", "the folder to write");
+    command.addOption(
+      new Option("--format <format>", "what to write").choices(["onnx", "safetensors"]).default("onnx"),
+    );
+    command.addOption(
+      new Option(
+        "--precision <type>",
+        "of the numbers; onnx: float32, safetensors: float16 unless float32 is asked for",
+      ).choices(["float32", "float16"]),
+    );
+    command.addOption(new Option("--towers <which>", "onnx only").choices(["image", "text", "both"]).default("both"));
+    command.option("--force", "replace the folder if it exists");
+    addJsonOption(addModelOption(command));
+  },
+
+  async run(context, _, { model: name, out: target, format, precision, towers, force, json }) {
+    if (format === "onnx" && precision === "float16") {
+      throw new UserError("bad-argument", "export: ONNX files are float32, got --precision float16. Leave it out.");
+    }
+    if (format === "safetensors" && towers !== "both") {
+      throw new UserError(
+        "bad-argument",
+        `export: a checkpoint holds both towers, got --towers ${towers}. Leave it out.`,
+      );
+    }
+    const source = await modelFolder(join(context.packageFolder, "weights"), name);
+    const model = await context.loadModel(name);
+    try {
+      const request: ExportRequest = { source, model, target, force: Boolean(force) };
+      const result =
+        format === "onnx"
+          ? await exportOnnx(request, towers)
+          : await exportCheckpoint(request, precision === "float32" ? "F32" : "F16");
+      const checked =
+        result.lowestCosine === undefined ? "" : `  (checked: cosine ≥ ${result.lowestCosine.toFixed(6)})`;
+      await context.print(
+        json
+          ? JSON.stringify({ folder: target, fingerprint: model.fingerprint, ...result })
+          : `${target}: ${result.files.join(", ")}${checked}`,
+      );
+      return exitCodes.ok;
+    } finally {
+      await model.dispose();
+    }
+  },
+});

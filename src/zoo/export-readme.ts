@@ -1,0 +1,75 @@
+import type { ExportedModel } from "../models/exported-model.ts";
+
+/** README.md of an exported folder: what the files take and give, and how to run them. */
+export function exportReadme(description: ExportedModel): string {
+  const { name, fingerprint, precision, licence, embedding, image, text } = description;
+  const rows: string[] = [];
+  if (image) rows.push(`| \`image.onnx\` | \`pixels\` uint8 [batch, ${image.size}, ${image.size}, 3], RGB |`);
+  if (text) {
+    const tokens = text.length === "dynamic" ? "tokens" : text.tokenizer.contextLength;
+    rows.push(`| \`text.onnx\` | \`ids\` int32 and \`mask\` float32 [batch, ${tokens}] |`);
+  }
+  return `# ${name}, ONNX
+
+Precision ${precision}${licence === undefined ? "" : `, licence ${licence}`}. Fingerprint of the model: \`${fingerprint}\`.
+
+| file | inputs |
+|---|---|
+${rows.join("\n")}
+
+Each gives \`embedding\` float32 [batch, ${embedding}], rows of length 1. The graphs use ONNX opset 20 and operators of
+ONNX Runtime (\`com.microsoft\`), so they run in ONNX Runtime 1.17 or later. \`preprocessing.json\` says how to feed them;
+each file has the same in its metadata.
+${image ? imageSection(image) : ""}${text ? textSection(text) : ""}
+## In the browser
+
+\`florence/web\` does all of this from the folder's address:
+
+\`\`\`js
+import { loadModel } from "florence/web";
+const model = await loadModel("/models/${name}/");
+${image ? "const [embedding] = await model.embedImages([file]);" : 'const [embedding] = await model.embedTexts(["a cat"]);'}
+\`\`\`
+`;
+}
+
+function imageSection({ size, resize, filter }: NonNullable<ExportedModel["image"]>): string {
+  const how =
+    resize === "squash"
+      ? `Resize to ${size}×${size}, the aspect ignored`
+      : `Resize so that the shorter side is ${size}, then crop the central ${size}×${size}`;
+  return `
+## Pictures
+
+${how} (${filter}, antialiased as Pillow does). Give the bytes as they are: the graph normalises.
+
+\`\`\`js
+import * as ort from "onnxruntime-node"; // or "onnxruntime-web"
+const session = await ort.InferenceSession.create("image.onnx");
+const pixels = new ort.Tensor("uint8", bytes, [1, ${size}, ${size}, 3]); // bytes: Uint8Array, R G B
+const { embedding } = await session.run({ pixels });
+\`\`\`
+`;
+}
+
+function textSection({ padId, tokenizer, length }: NonNullable<ExportedModel["text"]>): string {
+  const kind =
+    tokenizer.kind === "wordpiece"
+      ? "BERT's uncased WordPiece with the entries of `vocab.txt`"
+      : `CLIP's BPE with the ${tokenizer.mergeCount} merges of \`merges.txt\``;
+  const filled = length === "dynamic" ? "up to the longest text" : `always up to ${tokenizer.contextLength} tokens`;
+  return `
+## Texts
+
+Tokenizer: ${kind}, special tokens included, at most ${tokenizer.contextLength} tokens. Fill \`ids\` with ${padId} ${filled}; \`mask\`
+is 1 at a token and 0 at padding.
+
+\`\`\`js
+import * as ort from "onnxruntime-node"; // or "onnxruntime-web"
+const session = await ort.InferenceSession.create("text.onnx");
+const ids = new ort.Tensor("int32", tokenIds, [texts, tokens]); // Int32Array
+const mask = new ort.Tensor("float32", tokenMask, [texts, tokens]); // Float32Array
+const { embedding } = await session.run({ ids, mask });
+\`\`\`
+`;
+}
