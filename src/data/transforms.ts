@@ -59,7 +59,10 @@ function cropAxis(sourceSize: number, size: number): { from: number; to: number;
  *
  * @returns [size, size, 3], 0 … 255
  */
-export function preprocess(image: RgbImage, config: PreprocessConfig): Uint8Array {
+export function preprocess(
+  image: RgbImage,
+  config: Omit<PreprocessConfig, "mean" | "std"> & Partial<PreprocessConfig>,
+): Uint8Array {
   const { size, filter } = config;
   if (config.resize === "squash") return resize(image, size, size, filter).data;
   const [width, height] = shorterSideDimensions(image, size);

@@ -1,0 +1,29 @@
+import { copyFile, mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/**
+ * Writes `app.js` and onnxruntime-web's .wasm into `folder`; `florence/web` means this repository's source.
+ * Returns the sizes in bytes.
+ */
+export async function bundleWeb(entry: string, folder: string): Promise<{ script: number; wasm: number }> {
+  await mkdir(folder, { recursive: true });
+  const script = join(folder, "app.js");
+  await build({
+    entryPoints: [entry],
+    outfile: script,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    logLevel: "error",
+    nodePaths: [join(root, "node_modules")],
+    alias: { "florence/web": join(root, "src/web/web.ts") },
+  });
+  const wasm = join(folder, "ort-wasm-simd-threaded.wasm");
+  await copyFile(join(root, "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm"), wasm);
+  return { script: (await stat(script)).size, wasm: (await stat(wasm)).size };
+}

@@ -1,0 +1,49 @@
+import { ShapeError } from "../../core/errors.ts";
+import type { Prediction } from "./types.ts";
+
+/** A linear classifier whose weights are the embeddings of class names. */
+export class ZeroShotClassifier {
+  readonly labels: readonly string[];
+  readonly embedDim: number;
+  readonly #classes: Float32Array; // [labels, embedDim], unit rows
+  readonly #logitScale: number;
+
+  constructor(labels: readonly string[], classes: Float32Array, logitScale: number) {
+    if (labels.length === 0 || classes.length % labels.length !== 0) {
+      throw new ShapeError(`ZeroShotClassifier: a row a label, got ${labels.length} labels, ${classes.length} numbers`);
+    }
+    this.labels = labels;
+    this.embedDim = classes.length / labels.length;
+    this.#classes = classes;
+    this.#logitScale = logitScale;
+  }
+
+  /** The probability of every label, in label order: softmax over logitScale · cosine. Sums to 1. */
+  probabilities(imageEmbedding: Float32Array): Float64Array {
+    if (imageEmbedding.length !== this.embedDim) {
+      throw new ShapeError(`classify: an embedding has ${this.embedDim} numbers, got ${imageEmbedding.length}`);
+    }
+    const logits = new Float64Array(this.labels.length);
+    for (let label = 0; label < logits.length; label++) {
+      let cosine = 0;
+      const offset = label * this.embedDim;
+      for (let i = 0; i < this.embedDim; i++) cosine += this.#classes[offset + i] * imageEmbedding[i];
+      logits[label] = this.#logitScale * cosine;
+    }
+    return softmax(logits);
+  }
+
+  /** The `top` most probable labels, best first; equal ones in label order. */
+  classify(imageEmbedding: Float32Array, top = this.labels.length): Prediction[] {
+    const probabilities = this.probabilities(imageEmbedding);
+    const predictions = this.labels.map((label, i) => ({ label, probability: probabilities[i] }));
+    return predictions.sort((a, b) => b.probability - a.probability).slice(0, top);
+  }
+}
+
+function softmax(logits: Float64Array): Float64Array {
+  const largest = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const exponentials = logits.map((logit) => Math.exp(logit - largest));
+  const sum = exponentials.reduce((a, b) => a + b, 0);
+  return exponentials.map((value) => value / sum);
+}

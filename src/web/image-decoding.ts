@@ -1,0 +1,83 @@
+/// <reference lib="dom" preserve="true" />
+import { UserError } from "../core/errors.ts";
+import { type RgbImage, rgbImage } from "../core/image.ts";
+
+/** What a picture may be given as: pixels, encoded bytes, the address of a file, or anything a page can draw. */
+export type ImageSource = RgbImage | Blob | URL | string | ImageBitmapSource;
+
+const maxPixels = 100e6; // as in Node
+
+/**
+ * Decodes a picture to 8-bit sRGB with the browser's decoders: EXIF orientation applied, transparency laid on white, a
+ * colour profile converted, the first frame of an animation.
+ *
+ * @throws UserError `not-found` or `network` for an address that gives nothing, `corrupt` if the browser cannot decode
+ *         it, `too-large` over 100 million pixels
+ */
+export async function decodeImage(source: ImageSource): Promise<RgbImage> {
+  if (isRgbImage(source)) return source;
+  if (typeof source === "string" || source instanceof URL) return decodeImage(await fetchBlob(String(source)));
+  const subject = source instanceof File ? source.name : "image";
+  let bitmap: ImageBitmap;
+  try {
+    bitmap = await createImageBitmap(source, {
+      imageOrientation: "from-image",
+      premultiplyAlpha: "none",
+      colorSpaceConversion: "default", // a wide-gamut profile is turned into sRGB, as in Node
+    });
+  } catch (error) {
+    const rule = `${subject}: must be a picture that the browser decodes`;
+    throw new UserError("corrupt", `${rule}, got "${String(error)}". Take another.`, { cause: error });
+  }
+  try {
+    return drawOnWhite(bitmap, subject);
+  } finally {
+    bitmap.close();
+  }
+}
+
+function isRgbImage(source: ImageSource): source is RgbImage {
+  return typeof source === "object" && "data" in source && source.data.length === source.width * source.height * 3;
+}
+
+function drawOnWhite(bitmap: ImageBitmap, subject: string): RgbImage {
+  const { width, height } = bitmap;
+  if (width * height > maxPixels) {
+    const rule = `${subject}: must have at most ${maxPixels} pixels`;
+    throw new UserError("too-large", `${rule}, got ${width}×${height}. Scale it down first.`);
+  }
+  const context = new OffscreenCanvas(width, height).getContext("2d", {
+    alpha: false,
+    colorSpace: "srgb",
+    willReadFrequently: true, // kept in memory: no way through the GPU, which may round otherwise
+  });
+  if (!context) throw new UserError("unsupported", "decodeImage: the browser must have an OffscreenCanvas. Update it.");
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0);
+  const rgba = context.getImageData(0, 0, width, height).data;
+  const image = rgbImage(width, height);
+  for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
+    image.data[to] = rgba[from];
+    image.data[to + 1] = rgba[from + 1];
+    image.data[to + 2] = rgba[from + 2];
+  }
+  return image;
+}
+
+async function fetchBlob(address: string): Promise<Blob> {
+  return (await fetchFile(address)).blob();
+}
+
+/** A file by its address. @throws UserError `not-found`, `network` naming it */
+export async function fetchFile(address: string): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(address);
+  } catch (error) {
+    throw new UserError("network", `${address}: must be reachable, got "${String(error)}".`, { cause: error });
+  }
+  if (response.ok) return response;
+  const code = response.status === 404 ? "not-found" : "network";
+  throw new UserError(code, `${address}: must be there, the server answered ${response.status}. Check the address.`);
+}

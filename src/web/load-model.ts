@@ -1,0 +1,153 @@
+/// <reference lib="dom" preserve="true" />
+import * as ort from "onnxruntime-web/wasm";
+import { UserError } from "../core/errors.ts";
+import { ClipTokenizer } from "../data/tokenizers/clip-bpe.ts";
+import { encodeBatch, type Tokenizer } from "../data/tokenizers/tokenizer.ts";
+import { parseVocabulary, WordPieceTokenizer } from "../data/tokenizers/wordpiece.ts";
+import { preprocess } from "../data/transforms.ts";
+import { type ExportedModel, exportedModelFile, exportedModelSchema } from "../models/exported-model.ts";
+import { decodeImage, fetchFile, type ImageSource } from "./image-decoding.ts";
+
+export interface LoadOptions {
+  /** Where onnxruntime-web's .wasm file lies, if the bundler does not place it beside the script. */
+  readonly wasmPaths?: string | { readonly mjs?: string; readonly wasm?: string };
+  /** Threads of onnxruntime-web; more than one needs a cross-origin isolated page. */
+  readonly threads?: number;
+}
+
+/** A model in the browser: as `FlorenceModel` in Node, pictures given in any form the browser decodes. */
+export interface WebModel {
+  readonly name: string;
+  readonly fingerprint: string;
+  /** Length of every embedding. */
+  readonly embedDim: number;
+  /** The learnt factor on cosine similarities before a softmax. */
+  readonly logitScale: number;
+  /** L2-normalised embeddings, one an image, in order. */
+  embedImages(images: readonly ImageSource[]): Promise<Float32Array[]>;
+  /** L2-normalised embeddings, one a text, in order. */
+  embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
+  /** Frees the sessions; the model is unusable afterwards. */
+  dispose(): Promise<void>;
+}
+
+const imagesPerRun = 8;
+const textsPerRun = 32;
+
+/**
+ * Loads a folder written by `florence export --format onnx`. A tower is fetched when it is first used.
+ *
+ * @param address  of the folder
+ * @throws UserError naming the file that is missing or not as it should be
+ */
+export async function loadModel(address: string | URL, options: LoadOptions = {}): Promise<WebModel> {
+  if (options.wasmPaths !== undefined) ort.env.wasm.wasmPaths = options.wasmPaths as string;
+  if (options.threads !== undefined) ort.env.wasm.numThreads = options.threads;
+  const folder = new URL(`${String(address).replace(/\/+$/, "")}/`, globalThis.location?.href);
+  const path = new URL(exportedModelFile, folder).href;
+  const parsed = exportedModelSchema.safeParse(await (await fetchFile(path)).json().catch(() => undefined));
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const field = issue?.path.join(".") || "the whole";
+    throw new UserError("unsupported", `${path}: ${field} is not right: ${issue?.message}. Export the model anew.`);
+  }
+  return new ExportedWebModel(folder, parsed.data);
+}
+
+class ExportedWebModel implements WebModel {
+  readonly #folder: URL;
+  readonly #description: ExportedModel;
+  readonly #sessions = new Map<string, Promise<ort.InferenceSession>>();
+  #tokenizer: Promise<Tokenizer> | undefined;
+
+  constructor(folder: URL, description: ExportedModel) {
+    this.#folder = folder;
+    this.#description = description;
+  }
+
+  get name(): string {
+    return this.#description.name;
+  }
+
+  get fingerprint(): string {
+    return this.#description.fingerprint;
+  }
+
+  get embedDim(): number {
+    return this.#description.embedding;
+  }
+
+  get logitScale(): number {
+    return this.#description.logitScale;
+  }
+
+  async embedImages(images: readonly ImageSource[]): Promise<Float32Array[]> {
+    const { image } = this.#description;
+    if (!image) throw this.#missing("image");
+    const { size } = image;
+    const results: Float32Array[] = [];
+    for (let from = 0; from < images.length; from += imagesPerRun) {
+      const group = images.slice(from, from + imagesPerRun);
+      const pixels = new Uint8Array(group.length * size * size * 3);
+      for (const [i, source] of group.entries()) {
+        pixels.set(preprocess(await decodeImage(source), image), i * size * size * 3);
+      }
+      const feeds = { pixels: new ort.Tensor("uint8", pixels, [group.length, size, size, 3]) };
+      results.push(...(await this.#run(image.file, feeds, group.length)));
+    }
+    return results;
+  }
+
+  async embedTexts(texts: readonly string[]): Promise<Float32Array[]> {
+    const { text } = this.#description;
+    if (!text) throw this.#missing("text");
+    this.#tokenizer ??= this.#readTokenizer(text.tokenizer);
+    const tokenizer = await this.#tokenizer;
+    const minimum = text.length === "context" ? tokenizer.contextLength : 0;
+    const results: Float32Array[] = [];
+    for (let from = 0; from < texts.length; from += textsPerRun) {
+      const group = texts.slice(from, from + textsPerRun);
+      const { ids, mask, length } = encodeBatch(tokenizer, group, minimum);
+      const dims = [group.length, length];
+      const feeds = { ids: new ort.Tensor("int32", ids, dims), mask: new ort.Tensor("float32", mask, dims) };
+      results.push(...(await this.#run(text.file, feeds, group.length)));
+    }
+    return results;
+  }
+
+  async dispose(): Promise<void> {
+    const sessions = await Promise.all(this.#sessions.values());
+    this.#sessions.clear();
+    for (const session of sessions) await session.release();
+  }
+
+  async #run(file: string, feeds: Record<string, ort.Tensor>, rows: number): Promise<Float32Array[]> {
+    let session = this.#sessions.get(file);
+    if (!session) {
+      session = this.#createSession(file);
+      this.#sessions.set(file, session);
+      session.catch(() => this.#sessions.delete(file)); // a failed download may be tried again
+    }
+    const { embedding } = await (await session).run(feeds);
+    const matrix = embedding?.data as Float32Array;
+    return Array.from({ length: rows }, (_, i) => matrix.slice(i * this.embedDim, (i + 1) * this.embedDim));
+  }
+
+  async #createSession(file: string): Promise<ort.InferenceSession> {
+    const bytes = await (await fetchFile(new URL(file, this.#folder).href)).arrayBuffer();
+    return ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+  }
+
+  async #readTokenizer(config: NonNullable<ExportedModel["text"]>["tokenizer"]): Promise<Tokenizer> {
+    const file = config.kind === "wordpiece" ? config.vocabulary : config.merges;
+    const text = await (await fetchFile(new URL(file, this.#folder).href)).text();
+    return config.kind === "wordpiece"
+      ? new WordPieceTokenizer({ vocabulary: parseVocabulary(text), contextLength: config.contextLength })
+      : new ClipTokenizer({ ...config, mergesText: text });
+  }
+
+  #missing(tower: string): UserError {
+    const rule = `${this.#folder.href}: must hold the ${tower} tower, it was exported without`;
+    return new UserError("unsupported", `${rule}. Export it with --towers both.`);
+  }
+}

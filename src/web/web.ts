@@ -1,0 +1,10 @@
+/**
+ * `florence/web`: exported models in the browser, with the interface that `loadModel` has in Node.
+ */
+
+export { ShapeError, UserError, type UserErrorCode } from "../core/errors.ts";
+export { type RgbImage, rgbImage } from "../core/image.ts";
+export type { Prediction } from "../tasks/classification/types.ts";
+export { type ClassifyOptions, classify } from "./classify.ts";
+export { decodeImage, type ImageSource } from "./image-decoding.ts";
+export { type LoadOptions, loadModel, type WebModel } from "./load-model.ts";

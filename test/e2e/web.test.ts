@@ -1,0 +1,173 @@
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { extname, join, resolve } from "node:path";
+import { gzipSync } from "node:zlib";
+import { type Browser, chromium, type Page } from "playwright-core";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bundleWeb } from "../../scripts/bundle-web.ts";
+import { decodeImage } from "../../src/io/images.ts";
+import { zeroShotClassifier } from "../../src/tasks/classification/zero-shot-classifier.ts";
+import type * as Web from "../../src/web/web.ts";
+import { exportOnnx } from "../../src/zoo/export-model.ts";
+import type { FlorenceModel } from "../../src/zoo/florence-model.ts";
+import { loadModel } from "../../src/zoo/load-model.ts";
+
+declare const florence: typeof Web; // in the page
+
+const root = resolve(import.meta.dirname, "../..");
+const samples = ["cat.jpg", "coffee.jpg", "panda.jpg", "rocket.jpg", "goldfish.jpg"];
+const texts = ["a cat", "a cup of coffee on a wooden table", "Ünïcode, 漢字 & emoji 🐼", ""];
+const labels = ["cat", "coffee", "panda", "rocket", "goldfish", "dog"];
+const types: Record<string, string> = { ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html" };
+
+const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+if (!executablePath) console.log("web.test: skipped, Chromium is not installed");
+
+describe.skipIf(!executablePath)("florence/web in Chromium", () => {
+  let folder: string;
+  let server: Server;
+  let browser: Browser;
+  let page: Page;
+  let model: FlorenceModel;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "florence-web-"));
+    model = await loadModel("florence-nano");
+    await exportOnnx({ source: join(root, "weights/florence-nano"), model, target: join(folder, "model") }, "both");
+    await exportOnnx({ source: join(root, "weights/florence-nano"), model, target: join(folder, "images") }, "image");
+    const sizes = await bundleWeb(join(import.meta.dirname, "web-page.ts"), folder);
+    const zipped = gzipSync(readFileSync(join(folder, "app.js"))).length;
+    console.log(`bundle: ${kilobytes(sizes.script)} (${kilobytes(zipped)} gzipped), wasm ${kilobytes(sizes.wasm)}`);
+    await writeFile(join(folder, "index.html"), '<!doctype html><script type="module" src="app.js"></script>');
+    await writeFile(join(folder, "see-through.png"), await seeThrough());
+    await writeFile(
+      join(folder, "turned.jpg"),
+      await sharp(join(root, "samples/cat.jpg")).withExif({}).withMetadata({ orientation: 6 }).toBuffer(),
+    );
+    const wide = sharp(join(root, "samples/goldfish.jpg")).withIccProfile("p3");
+    await writeFile(join(folder, "wide-gamut.jpg"), await wide.jpeg({ quality: 95 }).toBuffer());
+    await writeFile(join(folder, "broken.jpg"), "no picture");
+    for (const sample of samples) await writeFile(join(folder, sample), await readFile(join(root, "samples", sample)));
+    server = createServer(async (request, response) => {
+      const path = join(folder, new URL(request.url as string, "http://page").pathname);
+      const body = await readFile(path).catch(() => undefined);
+      response.writeHead(body ? 200 : 404, { "content-type": types[extname(path)] ?? "application/octet-stream" });
+      response.end(body);
+    }).listen(0, "127.0.0.1");
+    browser = await chromium.launch({ executablePath: executablePath as string, args: ["--no-sandbox"] });
+    page = await browser.newPage();
+    page.on("pageerror", (error) => console.error(error));
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/index.html`);
+    await page.waitForFunction(() => "florence" in globalThis);
+  }, 120_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    await model?.dispose();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it("embeds pictures and texts as Node does", async () => {
+    const pictures = [...samples, "see-through.png", "turned.jpg", "wide-gamut.jpg"];
+    const found = await page.evaluate(
+      async ({ pictures, texts }) => {
+        const start = performance.now();
+        const loaded = await florence.loadModel("model");
+        const [first] = await loaded.embedImages([pictures[0] as string]);
+        const firstMs = performance.now() - start;
+        const images = await loaded.embedImages(pictures);
+        const sentences = await loaded.embedTexts(texts);
+        const facts = { fingerprint: loaded.fingerprint, logitScale: loaded.logitScale, embedDim: loaded.embedDim };
+        await loaded.dispose();
+        const plain = (rows: Float32Array[]) => rows.map((row) => Array.from(row));
+        return {
+          ...facts,
+          firstMs,
+          first: Array.from(first as Float32Array),
+          images: plain(images),
+          texts: plain(sentences),
+        };
+      },
+      { pictures, texts },
+    );
+    console.log(`first image embedding: ${Math.round(found.firstMs)} ms after loadModel`);
+    expect(found).toMatchObject({ fingerprint: model.fingerprint, logitScale: model.logitScale, embedDim: 256 });
+    const expectedImages = await model.embedImages(
+      await Promise.all(pictures.map((name) => decodeImage(join(folder, name)))),
+    );
+    const cosines = found.images.map((row, i) => cosine(row, expectedImages[i] as Float32Array));
+    const textCosines = (await model.embedTexts(texts)).map((row, i) => cosine(row, found.texts[i] as number[]));
+    console.log(pictures.map((name, i) => `${name} ${cosines[i]?.toFixed(6)}`).join(", "));
+    console.log(`lowest cosine with Node: images ${Math.min(...cosines)}, texts ${Math.min(...textCosines)}`);
+    expect(cosine(found.first, found.images[0] as number[])).toBeGreaterThan(0.99999);
+    for (const value of [...cosines, ...textCosines]) expect(value).toBeGreaterThanOrEqual(0.9999);
+  });
+
+  it("classifies as Node does", async () => {
+    const found = await page.evaluate(
+      async ({ samples, labels }) => {
+        const loaded = await florence.loadModel("model");
+        const answers = await florence.classify(loaded, samples, labels);
+        await loaded.dispose();
+        return answers;
+      },
+      { samples, labels },
+    );
+    const classifier = await zeroShotClassifier(model, labels);
+    const embeddings = await model.embedImages(
+      await Promise.all(samples.map((name) => decodeImage(join(folder, name)))),
+    );
+    for (const [i, embedding] of embeddings.entries()) {
+      const expected = classifier.classify(embedding);
+      expect(found[i]?.map(({ label }) => label)).toEqual(expected.map(({ label }) => label));
+      found[i]?.forEach(({ probability }, rank) => {
+        expect(probability).toBeCloseTo(expected[rank].probability, 2);
+      });
+    }
+  });
+
+  it.each([
+    ["a folder that is not there", "nothing", "cat.jpg", "not-found", "preprocessing.json"],
+    ["a picture that does not decode", "model", "broken.jpg", "corrupt", "must be a picture"],
+    ["a picture that is not there", "model", "none.jpg", "not-found", "none.jpg"],
+    ["a tower that was not exported", "images", "", "unsupported", "text tower"],
+  ])("refuses %s", async (_, address, picture, code, says) => {
+    const error = await page.evaluate(
+      async ({ address, picture }) => {
+        try {
+          const loaded = await florence.loadModel(address);
+          await (picture === "" ? loaded.embedTexts(["x"]) : loaded.embedImages([picture]));
+          return undefined;
+        } catch (caught) {
+          return { code: (caught as { code?: string }).code, message: (caught as Error).message };
+        }
+      },
+      { address, picture },
+    );
+    expect(error).toEqual({ code, message: expect.stringContaining(says) });
+  });
+});
+
+/** A half transparent gradient. */
+function seeThrough(): Promise<Buffer> {
+  const [width, height] = [64, 48];
+  const data = Buffer.from(Array.from({ length: width * height * 4 }, (_, i) => (i * 37 + (i >> 8) * 11) % 256));
+  return sharp(data, { raw: { width, height, channels: 4 } })
+    .png()
+    .toBuffer();
+}
+
+function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+function kilobytes(bytes: number): string {
+  return `${Math.round(bytes / 1000)} kB`;
+}
