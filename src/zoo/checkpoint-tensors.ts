@@ -1,0 +1,83 @@
+import { z } from "zod";
+import { UserError } from "../core/errors.ts";
+import { readSafetensors, type StoredTensor } from "../io/safetensors.ts";
+import type { CheckpointFolder } from "./checkpoint-folder.ts";
+import { ForeignTensors } from "./foreign-tensors.ts";
+
+/** Whole files of weights, the preferred first: transformers', then open_clip's. */
+const wholeFiles = ["model.safetensors", "open_clip_model.safetensors"] as const;
+
+const indexFiles = wholeFiles.map((file) => `${file}.index.json`);
+
+const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
+
+const torchFile = /\.(bin|pt|pth)$/;
+
+/**
+ * The tensors of a checkpoint folder as float32: of `model.safetensors`, of the shards that its index lists, or of
+ * open_clip's names for the same; the first that is there.
+ *
+ * @param names  read only this file's tensors of the given names; all by default. A name that is not there is left out,
+ *               for `ForeignTensors.take` to report
+ * @throws UserError naming the file: `not-found` (no weights, or a shard is missing), `unsupported` (weights of PyTorch
+ *         alone), `corrupt`, `mismatch` (index and shards disagree)
+ */
+export async function readCheckpointTensors(
+  folder: CheckpointFolder,
+  names?: readonly string[],
+): Promise<ForeignTensors> {
+  const wanted = names && new Set(names);
+  for (const [i, file] of wholeFiles.entries()) {
+    const isWhole = folder.files.has(file);
+    if (!isWhole && !folder.files.has(indexFiles[i])) continue;
+    const path = folder.pathOf(isWhole ? file : indexFiles[i]);
+    const tensors = isWhole ? (await readSafetensors(path)).tensors : await readShards(folder, indexFiles[i], wanted);
+    return new ForeignTensors(wanted ? new Map([...tensors].filter(([name]) => wanted.has(name))) : tensors, path);
+  }
+  throw noWeights(folder);
+}
+
+/** The tensors of an index's shards, each of which must hold exactly what the index says it does. */
+async function readShards(
+  folder: CheckpointFolder,
+  indexFile: string,
+  wanted: ReadonlySet<string> | undefined,
+): Promise<Map<string, StoredTensor>> {
+  const indexPath = folder.pathOf(indexFile);
+  const { weight_map } = await folder.parse(indexFile, indexSchema);
+  const namesOfShard = new Map<string, Set<string>>();
+  for (const [name, shard] of Object.entries(weight_map)) {
+    const listed = namesOfShard.get(shard) ?? new Set();
+    namesOfShard.set(shard, listed.add(name));
+  }
+  const tensors = new Map<string, StoredTensor>();
+  for (const [shard, listed] of namesOfShard) {
+    // Only names in the folder itself: an index is not to be trusted with paths out of it.
+    if (!folder.files.has(shard)) {
+      const rule = `its shards must be files of the folder, got "${shard}", which is not there`;
+      throw new UserError("not-found", `${indexPath}: ${rule}. Fetch the missing file.`);
+    }
+    if (wanted && ![...listed].some((name) => wanted.has(name))) continue;
+    const path = folder.pathOf(shard);
+    const stored = (await readSafetensors(path)).tensors;
+    for (const name of listed) {
+      const tensor = stored.get(name);
+      if (!tensor) throw new UserError("mismatch", `${path}: must hold ${name}, as ${indexPath} says, it is missing.`);
+      tensors.set(name, tensor);
+    }
+    for (const name of stored.keys()) {
+      if (!listed.has(name)) throw new UserError("mismatch", `${path}: ${name} must be listed in ${indexPath}.`);
+    }
+  }
+  return tensors;
+}
+
+function noWeights(folder: CheckpointFolder): UserError {
+  const known = [...wholeFiles, ...indexFiles].join(", ");
+  const torch = [...folder.files].filter((file) => torchFile.test(file)).sort();
+  if (torch.length === 0) {
+    return new UserError("not-found", `${folder.path}: must hold weights as one of ${known}, got none of them.`);
+  }
+  const rule = `weights must be safetensors (one of ${known}), got PyTorch's ${torch.join(", ")}`;
+  return new UserError("unsupported", `${folder.path}: ${rule}. Save them with safetensors.torch.save_file.`);
+}
