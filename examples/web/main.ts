@@ -14,8 +14,11 @@ async function answer(): Promise<void> {
   if (!file) return;
   const question = ++latest;
   say(model ? "Looking …" : "Loading the model …");
-  model ??= loadModel("model");
   try {
+    model ??= loadModel("model").catch((error) => {
+      model = undefined; // the next picture tries again
+      throw error;
+    });
     const start = performance.now();
     const lines = labels.value.split("\n").filter((line) => line.trim() !== "");
     const [predictions = []] = await classify(await model, [file], lines);
@@ -23,7 +26,9 @@ async function answer(): Promise<void> {
     result.replaceChildren(...predictions.map(({ label, probability }) => row(label, probability)));
     say(`${Math.round(performance.now() - start)} ms`);
   } catch (error) {
-    if (question === latest) say(error instanceof Error ? error.message : String(error), true);
+    if (question !== latest) return;
+    result.replaceChildren();
+    say(error instanceof Error ? error.message : String(error), true);
   }
 }
 

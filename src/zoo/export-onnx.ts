@@ -1,14 +1,18 @@
+import { UserError } from "../core/errors.ts";
 import { type DynamicAxis, withDynamicAxes } from "../graph/dynamic-axes.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
 import { input } from "../graph/tensor.ts";
 import type { ExportedModel } from "../models/exported-model.ts";
 import { textInputs } from "../models/text-encoder/text-batch.ts";
 import { TwoTower } from "../models/two-tower.ts";
-import { namedParameters } from "../nn/module.ts";
+import { countParameters, namedParameters } from "../nn/module.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
 /** Texts of fewer tokens than this cannot show how a graph depends on their length. */
 const shortestDynamicContext = 6;
+
+/** Protobuf's limit of a message, less what the graph itself takes. */
+const largestFile = 2 ** 31 - 2 ** 24;
 
 /** Whether the text tower of a context length is exported for any number of tokens up to it. */
 export function textLengthOf(contextLength: number): "dynamic" | "context" {
@@ -21,7 +25,7 @@ export function textLengthOf(contextLength: number): "dynamic" | "context" {
  * Inputs: `pixels` uint8 [batch, size, size, 3]; `ids` int32 and `mask` float32 (1 a token, 0 padding) [batch, tokens].
  * Output: `embedding` float32 [batch, D], each row of length 1.
  *
- * @throws UserError `unsupported` naming an operator that cannot take any batch
+ * @throws UserError `unsupported` naming an operator that cannot take any batch, `too-large` for a tower over 2 GiB
  */
 export function encodeTowers(checkpoint: Checkpoint, description: ExportedModel): Map<string, Uint8Array> {
   const { architecture, weights } = checkpoint;
@@ -30,6 +34,8 @@ export function encodeTowers(checkpoint: Checkpoint, description: ExportedModel)
   const metadata = metadataOf(description);
   const files = new Map<string, Uint8Array>();
   const { image, text } = description;
+  if (image) requireOneFile(image.file, [tower.imageEncoder, tower.imageProjection]);
+  if (text) requireOneFile(text.file, [tower.textEncoder, tower.textProjection]);
   if (image) {
     const { size } = image;
     const graph = withDynamicAxes([batchOf("pixels")], ({ batch = 1 }) => ({
@@ -47,6 +53,14 @@ export function encodeTowers(checkpoint: Checkpoint, description: ExportedModel)
     files.set(text.file, encodeOnnx({ ...graph, parameters, weights, metadata }).bytes);
   }
   return files;
+}
+
+/** Throws `too-large` for a tower that protobuf, which ONNX is written in, cannot hold. */
+export function requireOneFile(file: string, modules: readonly object[]): void {
+  const bytes = 4 * modules.reduce((sum, module) => sum + countParameters(module), 0);
+  if (bytes <= largestFile) return;
+  const rule = `${file}: must hold less than ${largestFile} bytes of weights, as an ONNX file can`;
+  throw new UserError("too-large", `${rule}, got ${bytes}. Export the other tower alone, or safetensors.`);
 }
 
 function batchOf(name: string): DynamicAxis {

@@ -15,6 +15,7 @@ import type * as Web from "../../src/web/web.ts";
 import { exportOnnx } from "../../src/zoo/export-model.ts";
 import type { FlorenceModel } from "../../src/zoo/florence-model.ts";
 import { loadModel } from "../../src/zoo/load-model.ts";
+import { saveTinyClip } from "./tiny-clip.ts";
 
 declare const florence: typeof Web; // in the page
 
@@ -33,12 +34,16 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
   let browser: Browser;
   let page: Page;
   let model: FlorenceModel;
+  let clip: FlorenceModel;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "florence-web-"));
     model = await loadModel("florence-nano");
     await exportOnnx({ source: join(root, "weights/florence-nano"), model, target: join(folder, "model") }, "both");
     await exportOnnx({ source: join(root, "weights/florence-nano"), model, target: join(folder, "images") }, "image");
+    await saveTinyClip(join(folder, "clip-source"));
+    clip = await loadModel(join(folder, "clip-source"));
+    await exportOnnx({ source: join(folder, "clip-source"), model: clip, target: join(folder, "clip") }, "both");
     const sizes = await bundleWeb(join(import.meta.dirname, "web-page.ts"), folder);
     const zipped = gzipSync(readFileSync(join(folder, "app.js"))).length;
     console.log(`bundle: ${kilobytes(sizes.script)} (${kilobytes(zipped)} gzipped), wasm ${kilobytes(sizes.wasm)}`);
@@ -69,6 +74,7 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
     await browser?.close();
     server?.close();
     await model?.dispose();
+    await clip?.dispose();
     await rm(folder, { recursive: true, force: true });
   });
 
@@ -106,6 +112,20 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
     console.log(`lowest cosine with Node: images ${Math.min(...cosines)}, texts ${Math.min(...textCosines)}`);
     expect(cosine(found.first, found.images[0] as number[])).toBeGreaterThan(0.99999);
     for (const value of [...cosines, ...textCosines]) expect(value).toBeGreaterThanOrEqual(0.9999);
+  });
+
+  it("reads CLIP's tokenizer and squashes pictures where the model wants it", async () => {
+    const words = ["cat", "a dog, a cat", "Ünïcode 🐼"];
+    const found = await page.evaluate(async (words) => {
+      const loaded = await florence.loadModel("clip/");
+      const rows = [...(await loaded.embedTexts(words)), ...(await loaded.embedImages(["coffee.jpg"]))];
+      await loaded.dispose();
+      return rows.map((row) => Array.from(row));
+    }, words);
+    const expected = await clip.embedTexts(words);
+    expected.push(...(await clip.embedImages([await decodeImage(join(folder, "coffee.jpg"))])));
+    expect(found).toHaveLength(expected.length);
+    for (const [i, row] of expected.entries()) expect(cosine(row, found[i] as number[])).toBeGreaterThan(0.9999);
   });
 
   it("classifies as Node does", async () => {
