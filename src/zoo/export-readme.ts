@@ -18,7 +18,7 @@ Precision ${precision}${licence === undefined ? "" : `, licence ${licence}`}. Fi
 ${rows.join("\n")}
 
 Each gives \`embedding\` float32 [batch, ${embedding}], rows of length 1. The graphs use ONNX opset 20 and operators of
-ONNX Runtime (\`com.microsoft\`), so they run in ONNX Runtime 1.17 or later. \`preprocessing.json\` says how to feed them;
+ONNX Runtime (\`com.microsoft\`), so they need an ONNX Runtime that has both; tested with 1.30. \`preprocessing.json\` says how to feed them;
 each file has the same in its metadata.
 ${image ? imageSection(image) : ""}${text ? textSection(text) : ""}
 ## In the browser
