@@ -7,6 +7,8 @@ export interface PreprocessConfig {
   readonly size: number; // side of the square input, pixels
   readonly resize: "shorter-side" | "squash"; // keep the aspect and crop the centre, or ignore the aspect
   readonly filter: "bicubic" | "bilinear";
+  /** Where the central crop starts when its margin is odd: half of it rounded (torchvision; left out), or down (transformers). */
+  readonly cropStart?: "rounded" | "floored" | undefined;
   readonly mean: readonly [number, number, number]; // of values in 0 … 1, R G B
   readonly std: readonly [number, number, number];
 }
@@ -66,7 +68,8 @@ export function preprocess(
   const { size, filter } = config;
   if (config.resize === "squash") return resize(image, size, size, filter).data;
   const [width, height] = shorterSideDimensions(image, size);
-  const window = [roundHalfToEven((width - size) / 2), roundHalfToEven((height - size) / 2), size, size] as const;
+  const start = config.cropStart === "floored" ? Math.floor : roundHalfToEven;
+  const window = [start((width - size) / 2), start((height - size) / 2), size, size] as const;
   return resize(image, width, height, filter, { window }).data; // a 1×60,000 strip must not become 224×13,440,000
 }
 

@@ -23,6 +23,7 @@ export const exportedModelSchema = z.strictObject({
       size: count,
       resize: z.enum(["shorter-side", "squash"]),
       filter: z.enum(["bicubic", "bilinear"]),
+      cropStart: z.enum(["rounded", "floored"]).optional(),
     })
     .optional(),
   text: z

@@ -18,6 +18,9 @@ export interface ModelDescription {
   readonly card: Readonly<Record<string, string>>;
 }
 
+/** A folder with one of these is taken for a checkpoint. */
+const configFiles = ["config.json", "open_clip_config.json"];
+
 /** Names of the models that come with the package: the folders of `weightsFolder` that hold a config.json, sorted. */
 export async function bundledModelNames(weightsFolder: string): Promise<string[]> {
   const names: string[] = [];
@@ -35,10 +38,10 @@ export async function bundledModelNames(weightsFolder: string): Promise<string[]
  */
 export async function modelFolder(weightsFolder: string, nameOrDirectory: string): Promise<string> {
   for (const folder of [join(weightsFolder, nameOrDirectory), nameOrDirectory]) {
-    if (await isFile(join(folder, "config.json"))) return folder;
+    for (const file of configFiles) if (await isFile(join(folder, file))) return folder;
   }
   const names = await bundledModelNames(weightsFolder);
-  const remedy = `Use ${names.length > 0 ? `one of ${names.join(", ")}, or ` : ""}a folder with a config.json.`;
+  const remedy = `Use ${names.length > 0 ? `one of ${names.join(", ")}, or ` : ""}a folder with a ${configFiles.join(" or ")}.`;
   throw new UserError(
     "not-found",
     `Model ${nameOrDirectory}: must be a bundled model or a folder, got neither. ${remedy}`,

@@ -1,10 +1,12 @@
 import { UserError } from "../core/errors.ts";
 import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
+import { clipHuggingFace } from "./clip-huggingface.ts";
 import { florenceCheckpoint } from "./florence-checkpoint.ts";
+import { openClip } from "./open-clip.ts";
 
 /** Every family of checkpoints that can be read; the first that recognizes a folder reads it. */
-export const checkpointFormats: readonly CheckpointFormat[] = [florenceCheckpoint];
+export const checkpointFormats: readonly CheckpointFormat[] = [florenceCheckpoint, clipHuggingFace, openClip];
 
 /**
  * Reads a checkpoint folder of any known family.

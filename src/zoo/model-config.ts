@@ -27,6 +27,7 @@ export const modelConfigSchema = z.strictObject({
     size: z.int().positive(),
     resize: z.enum(["shorter-side", "squash"]),
     filter: z.enum(["bicubic", "bilinear"]),
+    cropStart: z.enum(["rounded", "floored"]).optional(),
   }),
 });
 

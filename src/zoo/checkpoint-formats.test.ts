@@ -1,0 +1,107 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compareWithReference } from "../../test/support/reference-embeddings.ts";
+import { UserError } from "../core/errors.ts";
+import { readSafetensors, type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
+import { loadModel } from "./load-model.ts";
+
+const fixtures = fileURLToPath(new URL("../../test/fixtures/checkpoints", import.meta.url));
+
+let root = "";
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "florence-checkpoints-"));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+async function copyOf(layout: string, name: string): Promise<string> {
+  await cp(join(fixtures, layout), join(root, name), { recursive: true });
+  return join(root, name);
+}
+
+async function errorOf(folder: string): Promise<UserError> {
+  const error: unknown = await loadModel(folder).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(UserError);
+  return error as UserError;
+}
+
+async function editJson(path: string, edit: (value: Record<string, never>) => void): Promise<void> {
+  const value = JSON.parse(await readFile(path, "utf8"));
+  edit(value);
+  await writeFile(path, JSON.stringify(value));
+}
+
+const layouts = [
+  { layout: "clip-hugging-face", config: "config.json", weights: "model.safetensors" },
+  { layout: "open-clip", config: "open_clip_config.json", weights: "open_clip_model.safetensors" },
+];
+
+describe("foreign checkpoints, end to end from file bytes and strings", () => {
+  it.each(layouts)("$layout gives its library's embeddings", async ({ layout }) => {
+    const model = await loadModel(join(fixtures, layout));
+    try {
+      const { lowestCosine, largestDifference, scaleError } = await compareWithReference(model, join(fixtures, layout));
+      expect(lowestCosine).toBeGreaterThan(0.99999);
+      expect(largestDifference).toBeLessThan(1e-4);
+      expect(scaleError).toBeLessThan(1e-4);
+    } finally {
+      await model.dispose();
+    }
+  });
+
+  it.each(layouts)(
+    "$layout: tensors that are missing, misshapen or too many are named",
+    async ({ layout, weights }) => {
+      const folder = await copyOf(layout, `${layout}-tensors`);
+      const { tensors } = await readSafetensors(join(folder, weights));
+      const found = [...tensors].find(([key]) => /layer_norm1|ln_1/.test(key));
+      const [name, { shape, data }] = found as [string, WeightTensor];
+      const write = (edited: Map<string, WeightTensor>) => writeSafetensors(join(folder, weights), edited);
+
+      const others = new Map<string, WeightTensor>([...tensors].filter(([key]) => key !== name));
+      await write(others);
+      expect((await errorOf(folder)).message).toContain(`must hold ${name} [${shape}], it is missing`);
+      await write(new Map<string, WeightTensor>([...others, [name, { shape: [shape[0] - 1], data: data.slice(1) }]]));
+      expect((await errorOf(folder)).message).toContain(`${name} must be [${shape}], got [${shape[0] - 1}]`);
+      await write(new Map<string, WeightTensor>([...tensors, ["surplus", { shape: [1], data: new Float32Array(1) }]]));
+      expect((await errorOf(folder)).message).toContain("surplus must not be there");
+    },
+  );
+
+  it("names a field it does not support", async () => {
+    const clip = await copyOf("clip-hugging-face", "clip-activation");
+    await editJson(join(clip, "config.json"), (config) => Object.assign(config.vision_config, { hidden_act: "selu" }));
+    const refused = await errorOf(clip);
+    expect([refused.code, refused.message]).toEqual([
+      "unsupported",
+      expect.stringContaining("config.json: vision_config.hidden_act"),
+    ]);
+
+    const open = await copyOf("open-clip", "open-clip-field");
+    await editJson(join(open, "open_clip_config.json"), ({ model_cfg: { vision_cfg } }) =>
+      Object.assign(vision_cfg, { timm_model_name: "convnext" }),
+    );
+    expect((await errorOf(open)).message).toContain("timm_model_name");
+  });
+
+  it("wants the tokenizer and the preprocessing, and guesses neither", async () => {
+    const clip = await copyOf("clip-hugging-face", "clip-files");
+    await rm(join(clip, "merges.txt"));
+    expect((await errorOf(clip)).message).toContain("must hold merges.txt or tokenizer.json");
+    await rm(join(clip, "preprocessor_config.json"));
+    expect((await errorOf(clip)).message).toContain("preprocessor_config.json");
+  });
+
+  it("reads the merges inside a tokenizer.json alike", async () => {
+    const folder = await copyOf("clip-hugging-face", "clip-tokenizer-json");
+    const merges = (await readFile(join(folder, "merges.txt"), "utf8")).trimEnd().split("\n").slice(1);
+    await rm(join(folder, "merges.txt"));
+    await writeFile(join(folder, "tokenizer.json"), JSON.stringify({ model: { type: "BPE", merges } }));
+    const [there, here] = await Promise.all([loadModel(join(fixtures, "clip-hugging-face")), loadModel(folder)]);
+    const text = ["an unlikely combination of words"];
+    expect(await here.embedTexts(text)).toEqual(await there.embedTexts(text));
+    await Promise.all([there.dispose(), here.dispose()]);
+  });
+});

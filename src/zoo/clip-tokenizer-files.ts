@@ -1,0 +1,47 @@
+import { UserError } from "../core/errors.ts";
+import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
+import { readUtf8 } from "../io/text-files.ts";
+import type { CheckpointFolder } from "./checkpoint-folder.ts";
+import { createTokenizer } from "./tokenizer-files.ts";
+
+/** Ids of a CLIP vocabulary that are no merges: 256 bytes, 256 word-final bytes, start and end. */
+const fixedIds = 514;
+
+/**
+ * CLIP's tokenizer from a foreign folder: `merges.txt`, or the merges inside `tokenizer.json`.
+ *
+ * @param sizes  `vocabulary`: rows of the model's token table; `contextLength`: tokens it takes
+ * @throws UserError `not-found` if neither file is there, `mismatch` if the vocabulary has another length
+ */
+export async function readClipTokenizer(
+  folder: CheckpointFolder,
+  { vocabulary, contextLength }: { vocabulary: number; contextLength: number },
+): Promise<Tokenizer> {
+  const mergeCount = vocabulary - fixedIds;
+  const file = ["merges.txt", "tokenizer.json"].find((name) => folder.files.has(name));
+  if (file === undefined) {
+    throw new UserError(
+      "not-found",
+      `${folder.path}: must hold merges.txt or tokenizer.json. Fetch the tokenizer too.`,
+    );
+  }
+  if (mergeCount < 0) {
+    throw new UserError(
+      "mismatch",
+      `${folder.path}: the vocabulary must have at least ${fixedIds} ids, got ${vocabulary}.`,
+    );
+  }
+  const mergesText = file === "merges.txt" ? await readUtf8(folder.pathOf(file)) : await mergesInside(folder, file);
+  const source = { kind: "clip-bpe", mergesText, mergeCount } as const;
+  return createTokenizer(source, contextLength, folder.pathOf(file));
+}
+
+/** The merges of a `tokenizer.json` as lines after a header; pairs stand there as "a b" or as ["a", "b"]. */
+async function mergesInside(folder: CheckpointFolder, file: string): Promise<string> {
+  const model = await folder.field(file, "model");
+  const merges = (model as { type?: unknown; merges?: unknown } | undefined)?.merges;
+  if (!Array.isArray(merges)) {
+    throw new UserError("unsupported", `${folder.pathOf(file)}: must hold a BPE model with merges, got another.`);
+  }
+  return ["#version: 0.2", ...merges.map((pair) => (Array.isArray(pair) ? pair.join(" ") : String(pair)))].join("\n");
+}

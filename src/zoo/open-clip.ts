@@ -1,0 +1,165 @@
+import { z } from "zod";
+import { UserError } from "../core/errors.ts";
+import type { TwoTowerConfig } from "../models/two-tower.ts";
+import type { Weights } from "../nn/module.ts";
+import type { CheckpointFormat } from "./checkpoint.ts";
+import type { CheckpointFolder } from "./checkpoint-folder.ts";
+import { readCheckpointTensors } from "./checkpoint-tensors.ts";
+import { readClipTokenizer } from "./clip-tokenizer-files.ts";
+import type { ForeignTensors } from "./foreign-tensors.ts";
+import { takeNorm } from "./huggingface-blocks.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+const count = z.int().positive();
+const rgb = z.tuple([z.number(), z.number(), z.number()]);
+
+// Strict: every other field of open_clip asks for something that these towers do not do.
+const configSchema = z.strictObject({
+  model_cfg: z.strictObject({
+    embed_dim: count,
+    quick_gelu: z.boolean().default(false),
+    vision_cfg: z.strictObject({
+      image_size: count.default(224),
+      layers: count.default(12),
+      width: count.default(768),
+      head_width: count.default(64),
+      mlp_ratio: z.number().positive().default(4),
+      patch_size: count.default(16),
+      patch_dropout: z.number().optional(), // of training alone
+    }),
+    text_cfg: z.strictObject({
+      context_length: count.default(77),
+      vocab_size: count.default(49_408),
+      width: count.default(512),
+      heads: count.default(8),
+      layers: count.default(12),
+    }),
+  }),
+  preprocess_cfg: z
+    .object({
+      mean: rgb.default([0.48145466, 0.4578275, 0.40821073]),
+      std: rgb.default([0.26862954, 0.26130258, 0.27577711]),
+      interpolation: z.enum(["bicubic", "bilinear"]).default("bicubic"),
+      resize_mode: z.enum(["shortest", "squash"]).default("shortest"),
+    })
+    .prefault({}),
+});
+
+type OpenClipConfig = z.infer<typeof configSchema>;
+
+const configFile = "open_clip_config.json";
+
+/** CLIP's ViTs in the layout of open_clip, which is OpenAI's own. Cherti et al., arXiv:2212.07143. */
+export const openClip: CheckpointFormat = {
+  family: "OpenCLIP ViT, open_clip layout",
+  // A folder may hold both layouts; transformers' own is read then.
+  async recognizes(folder) {
+    return folder.files.has(configFile) && (await folder.field("config.json", "model_type")) === undefined;
+  },
+  async read(folder) {
+    const config = await folder.parse(configFile, configSchema);
+    const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
+    const architecture = architectureOf(config, folder);
+    const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength });
+    const tensors = await readCheckpointTensors(folder);
+    const weights = importWeights(config, tensors);
+    tensors.finish(/^attn_mask$/);
+    return { name: folder.name, architecture, preprocessing: preprocessingOf(config), weights, tokenizer };
+  },
+};
+
+function preprocessingOf({ model_cfg, preprocess_cfg }: OpenClipConfig): ModelConfig["preprocessing"] {
+  return {
+    size: model_cfg.vision_cfg.image_size,
+    resize: preprocess_cfg.resize_mode === "squash" ? "squash" : "shorter-side",
+    filter: preprocess_cfg.interpolation,
+  };
+}
+
+function architectureOf({ model_cfg, preprocess_cfg }: OpenClipConfig, folder: CheckpointFolder): TwoTowerConfig {
+  const { vision_cfg: vision, text_cfg: text } = model_cfg;
+  if (vision.width % vision.head_width !== 0) {
+    const rule = `vision_cfg.head_width must divide the width of ${vision.width}, got ${vision.head_width}`;
+    throw new UserError("unsupported", `${folder.pathOf(configFile)}: ${rule}.`);
+  }
+  const activation = model_cfg.quick_gelu ? "quick-gelu" : "gelu";
+  return {
+    image: {
+      kind: "vit",
+      imageSize: vision.image_size,
+      patch: vision.patch_size,
+      width: vision.width,
+      heads: vision.width / vision.head_width,
+      layers: vision.layers,
+      mlpRatio: hiddenOf(vision) / vision.width,
+      activation,
+      mean: preprocess_cfg.mean,
+      std: preprocess_cfg.std,
+    },
+    text: {
+      kind: "clip-transformer",
+      vocabulary: text.vocab_size,
+      contextLength: text.context_length,
+      width: text.width,
+      heads: text.heads,
+      layers: text.layers,
+      activation,
+    },
+    embedding: model_cfg.embed_dim,
+  };
+}
+
+/** Width of the vision MLPs: open_clip cuts it to a whole number (1408 × 4.3637 is 6144). */
+function hiddenOf({ width, mlp_ratio }: { width: number; mlp_ratio: number }): number {
+  return Math.trunc(width * mlp_ratio);
+}
+
+function importWeights({ model_cfg }: OpenClipConfig, tensors: ForeignTensors): Weights {
+  const { embed_dim, vision_cfg: vision, text_cfg: text } = model_cfg;
+  const weights: Weights = new Map();
+  const positions = 1 + Math.floor(vision.image_size / vision.patch_size) ** 2;
+  const kernel = [vision.width, 3, vision.patch_size, vision.patch_size];
+  weights.set("imageEncoder.classToken", tensors.take("visual.class_embedding", [vision.width]));
+  weights.set("imageEncoder.patchEmbed.weight", tensors.take("visual.conv1.weight", kernel));
+  weights.set("imageEncoder.positionEmbedding", tensors.take("visual.positional_embedding", [positions, vision.width]));
+  takeNorm(tensors, "visual.ln_pre", "imageEncoder.normPre", vision.width, weights);
+  takeNorm(tensors, "visual.ln_post", "imageEncoder.norm", vision.width, weights);
+  const visionBlocks = { width: vision.width, hidden: hiddenOf(vision), layers: vision.layers };
+  takeResidualBlocks(tensors, "visual.transformer.resblocks", "imageEncoder.blocks", visionBlocks, weights);
+  weights.set("imageProjection.weight", tensors.takeTransposed("visual.proj", [vision.width, embed_dim]));
+
+  weights.set("textEncoder.tokenEmbedding", tensors.take("token_embedding.weight", [text.vocab_size, text.width]));
+  weights.set("textEncoder.positionEmbedding", tensors.take("positional_embedding", [text.context_length, text.width]));
+  takeNorm(tensors, "ln_final", "textEncoder.norm", text.width, weights);
+  const textBlocks = { width: text.width, hidden: 4 * text.width, layers: text.layers };
+  takeResidualBlocks(tensors, "transformer.resblocks", "textEncoder.blocks", textBlocks, weights);
+  weights.set("textProjection.weight", tensors.takeTransposed("text_projection", [text.width, embed_dim]));
+  weights.set("logitScale", tensors.take("logit_scale", []));
+  return weights;
+}
+
+/** Transformer blocks as OpenAI's CLIP names them, with the joint projection that PyTorch's attention has. */
+function takeResidualBlocks(
+  tensors: ForeignTensors,
+  fromLayers: string,
+  toBlocks: string,
+  { width, hidden, layers }: { width: number; hidden: number; layers: number },
+  weights: Weights,
+): void {
+  for (let i = 0; i < layers; i++) {
+    const [from, to] = [`${fromLayers}.${i}`, `${toBlocks}.${i}`];
+    takeNorm(tensors, `${from}.ln_1`, `${to}.norm1`, width, weights);
+    takeNorm(tensors, `${from}.ln_2`, `${to}.norm2`, width, weights);
+    weights.set(`${to}.attn.qkv.weight`, tensors.take(`${from}.attn.in_proj_weight`, [3 * width, width]));
+    weights.set(`${to}.attn.qkv.bias`, tensors.take(`${from}.attn.in_proj_bias`, [3 * width]));
+    const maps = [
+      ["attn.out_proj", "attn.proj", width, width],
+      ["mlp.c_fc", "mlp.fc1", hidden, width],
+      ["mlp.c_proj", "mlp.fc2", width, hidden],
+    ] as const;
+    for (const [theirs, ours, outputs, inputs] of maps) {
+      weights.set(`${to}.${ours}.weight`, tensors.take(`${from}.${theirs}.weight`, [outputs, inputs]));
+      weights.set(`${to}.${ours}.bias`, tensors.take(`${from}.${theirs}.bias`, [outputs]));
+    }
+  }
+}
