@@ -53,9 +53,13 @@ export interface JsonOption {
   readonly json?: boolean;
 }
 
-/** Adds `--model NAME|DIR`. */
+/** Adds `--model NAME|DIR|OWNER/NAME`. */
 export function addModelOption(command: Command): Command {
-  return command.option("-m, --model <name|dir>", "a bundled model, or a checkpoint folder", "florence-nano");
+  return command.option(
+    "-m, --model <name|dir>",
+    "a bundled model, a checkpoint folder, or OWNER/NAME[@REV]",
+    "florence-nano",
+  );
 }
 
 /** Adds `--json`. */

@@ -8,11 +8,13 @@ export interface CommandContext {
   readonly print: (line: string) => Promise<void>;
   /** Writes one line for humans to stderr. */
   readonly log: (line: string) => void;
-  /** Starts a progress display on stderr; `total` is left out while it is unknown. */
-  readonly progress: (label: string, total?: number) => CommandProgress;
+  /** Starts a progress display on stderr; `total` is left out while it is unknown. `unit` is "pictures" by default. */
+  readonly progress: (label: string, total?: number, unit?: string) => CommandProgress;
   /** Aborts on SIGINT, SIGTERM and when stdout is closed; its reason is the error to rethrow. */
   readonly signal: AbortSignal;
   readonly loadModel: ModelLoader;
+  /** The checkpoint folder that `--model` means; a model of the hub is downloaded if need be. */
+  readonly modelFolder: (nameOrDirectory: string) => Promise<string>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where embeddings and downloads are kept between runs. */
   readonly cacheFolder: string;

@@ -8,6 +8,7 @@ import type { ModelLoader } from "../zoo/florence-model.ts";
 import type { CliCommand } from "./command.ts";
 import type { CommandContext } from "./context.ts";
 import { exitCodeOfError, exitCodes, OutputClosed } from "./exit-codes.ts";
+import { findModelFor } from "./model-lookup.ts";
 import { StderrDisplay } from "./progress.ts";
 
 /** What the program is run in. Tests give buffers and a toy model; the process gives itself. */
@@ -64,16 +65,21 @@ function buildProgram(host: CliHost, finish: (exitCode: number) => void): Comman
 function contextOf(host: CliHost): CommandContext {
   const { stdout, environment, signal, loadModel } = host;
   const display = new StderrDisplay(host);
+  const packageFolder = fileURLToPath(new URL("../../", import.meta.url));
+  const progress = (label: string, total?: number, unit?: string) => display.progress(label, total, unit);
+  const modelFolder = (name: string) => findModelFor({ environment, packageFolder, progress, signal }, name);
   const hasColors = Boolean(stdout.isTTY) && !environment.NO_COLOR && environment.TERM !== "dumb";
   return {
     print: (line) => writeLine(stdout, line, signal),
     log: (line) => display.log(line),
-    progress: (label, total) => display.progress(label, total),
+    progress,
     signal,
-    loadModel,
+    // The folder is found here, where a download can be shown and stopped.
+    loadModel: async (name) => loadModel(await modelFolder(name)),
+    modelFolder,
     environment,
     cacheFolder: cacheFolderFrom(environment),
-    packageFolder: fileURLToPath(new URL("../../", import.meta.url)),
+    packageFolder,
     colors: pc.createColors(hasColors),
   };
 }

@@ -28,7 +28,7 @@ export class StderrDisplay {
    * Progress that appears once the work has taken two seconds: short runs stay silent. Without a `total` it stays
    * away from a terminal that the results are printed to, where it would come between them.
    */
-  progress(label: string, total?: number): CommandProgress {
+  progress(label: string, total?: number, unit = "pictures"): CommandProgress {
     const { stdout, stderr, environment } = this.#host;
     if (stdout.isTTY && total === undefined) return { update() {}, stop() {} };
     const started = performance.now();
@@ -36,7 +36,7 @@ export class StderrDisplay {
     return {
       update: (done) => {
         if (!own && performance.now() - started >= quietMs) {
-          own = startProgress({ label, total, unit: "pictures", stream: stderr, environment });
+          own = startProgress({ label, total, unit, start: done, stream: stderr, environment });
           this.#shown = own;
         }
         own?.update(done);

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { fileError } from "./file-errors.ts";
@@ -57,8 +57,10 @@ export async function downloadFile(
       );
     }
   }
-  await rename(partial, target).catch((error: unknown) => {
-    throw fileError(target, error);
+  await rename(partial, target).catch(async (error: unknown) => {
+    // A second process that took the lock at the same instant may have been faster with the same bytes.
+    const isThere = await stat(target).catch(() => undefined);
+    if (isThere?.size !== file.size) throw fileError(target, error);
   });
 }
 
@@ -183,7 +185,9 @@ class PartialFile {
 
   /** Throws away what came so far. */
   async restart(): Promise<void> {
-    await this.#handle.truncate(0);
+    await this.#handle.truncate(0).catch((error: unknown) => {
+      throw fileError(this.#path, error);
+    });
     this.#hash = startHash(this.#file);
     this.#bytes = 0;
   }

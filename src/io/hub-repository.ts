@@ -44,7 +44,9 @@ const answerSchema = z.object({
  */
 export async function describeRepository(connection: HubConnection, reference: HubReference): Promise<HubRepository> {
   const { sha, siblings } = await withRetries(connection, () => askForModel(connection, reference));
-  const files = new Map(siblings.filter(({ rfilename }) => isPlainName(rfilename)).map((file) => [file.rfilename, file]));
+  const files = new Map(
+    siblings.filter(({ rfilename }) => isPlainName(rfilename)).map((file) => [file.rfilename, file]),
+  );
   return {
     commit: sha,
     names: new Set(files.keys()),

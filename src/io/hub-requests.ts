@@ -25,7 +25,10 @@ export class TransientFailure extends Error {
   /** Whether something was achieved before it: then the count of attempts begins anew. */
   readonly hasProgressed: boolean;
 
-  constructor(failure: UserError, { waitMs, hasProgressed = false }: { waitMs?: number; hasProgressed?: boolean } = {}) {
+  constructor(
+    failure: UserError,
+    { waitMs, hasProgressed = false }: { waitMs?: number; hasProgressed?: boolean } = {},
+  ) {
     super(failure.message, { cause: failure });
     this.failure = failure;
     this.waitMs = waitMs;

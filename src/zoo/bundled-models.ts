@@ -3,23 +3,22 @@ import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { fileError } from "../io/file-errors.ts";
 import { readSafetensorsHeader } from "../io/safetensors.ts";
+import { readUtf8 } from "../io/text-files.ts";
+import { weightFiles } from "./checkpoint-files.ts";
 
 /** What a checkpoint folder says of itself, read without loading its weights. */
 export interface ModelDescription {
   readonly name: string;
   readonly folder: string;
-  /** Numbers in model.safetensors. */
-  readonly parameters: number;
-  /** Size of model.safetensors. */
+  /** Numbers in the weights; left out where only PyTorch's files have them. */
+  readonly parameters?: number;
+  /** Size of the weights. */
   readonly bytes: number;
-  /** The content of config.json. */
+  /** The content of config.json, or of open_clip_config.json where that is the only one. */
   readonly config: Readonly<Record<string, unknown>>;
   /** The `key: value` lines that open the model card, README.md. */
   readonly card: Readonly<Record<string, string>>;
 }
-
-/** A folder with one of these is taken for a checkpoint. */
-const configFiles = ["config.json", "open_clip_config.json"];
 
 /** Names of the models that come with the package: the folders of `weightsFolder` that hold a config.json, sorted. */
 export async function bundledModelNames(weightsFolder: string): Promise<string[]> {
@@ -32,36 +31,27 @@ export async function bundledModelNames(weightsFolder: string): Promise<string[]
 }
 
 /**
- * The checkpoint folder that `--model` means: a bundled name, else a path.
- *
- * @throws UserError (not-found) that lists the bundled models
- */
-export async function modelFolder(weightsFolder: string, nameOrDirectory: string): Promise<string> {
-  for (const folder of [join(weightsFolder, nameOrDirectory), nameOrDirectory]) {
-    for (const file of configFiles) if (await isFile(join(folder, file))) return folder;
-  }
-  const names = await bundledModelNames(weightsFolder);
-  const remedy = `Use ${names.length > 0 ? `one of ${names.join(", ")}, or ` : ""}a folder with a ${configFiles.join(" or ")}.`;
-  throw new UserError(
-    "not-found",
-    `Model ${nameOrDirectory}: must be a bundled model or a folder, got neither. ${remedy}`,
-  );
-}
-
-/**
  * Describes a checkpoint folder.
  *
  * @throws UserError naming the file that is missing or damaged
  */
 export async function describeModel(name: string, folder: string): Promise<ModelDescription> {
-  const weightsPath = join(folder, "model.safetensors");
-  const { entries } = await readSafetensorsHeader(weightsPath);
+  const names = new Set(await filesIn(folder));
+  const weights = await weightFiles(folder, names, (file) => readUtf8(join(folder, file)));
+  let [parameters, bytes]: [number | undefined, number] = [0, 0];
+  for (const file of weights.filter((each) => !each.endsWith(".json"))) {
+    const path = join(folder, file);
+    bytes += (await stat(path)).size;
+    if (parameters === undefined || !file.endsWith(".safetensors")) parameters = undefined;
+    else for (const { count } of (await readSafetensorsHeader(path)).entries) parameters += count;
+  }
+  const hasConfig = names.has("config.json") || !names.has("open_clip_config.json");
   return {
     name,
     folder,
-    parameters: entries.reduce((sum, { count }) => sum + count, 0),
-    bytes: (await stat(weightsPath)).size,
-    config: await readConfig(join(folder, "config.json")),
+    ...(parameters === undefined ? {} : { parameters }),
+    bytes,
+    config: await readConfig(join(folder, hasConfig ? "config.json" : "open_clip_config.json")),
     card: cardFacts(await readFile(join(folder, "README.md"), "utf8").catch(() => "")),
   };
 }
@@ -92,6 +82,12 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
     throw new UserError("corrupt", `${path}: must be JSON, got other text. Restore the file.`, { cause: error });
   }
   throw new UserError("corrupt", `${path}: must hold a JSON object. Restore the file.`);
+}
+
+async function filesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: unknown) => {
+    throw fileError(folder, error);
+  });
 }
 
 async function isFile(path: string): Promise<boolean> {

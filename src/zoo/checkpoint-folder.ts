@@ -3,6 +3,7 @@ import { basename, join, resolve } from "node:path";
 import type { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { fileError } from "../io/file-errors.ts";
+import { hubNameOfSnapshot } from "../io/hub-cache.ts";
 import { readUtf8 } from "../io/text-files.ts";
 
 /** A folder that holds a model, with its file names known and its JSON files read at most once. */
@@ -25,9 +26,9 @@ export class CheckpointFolder {
     }
   }
 
-  /** The folder's own name, which names a model that gives itself none. */
+  /** The folder's own name, or a hub model's in the cache, which names a model that gives itself none. */
   get name(): string {
-    return basename(resolve(this.path));
+    return hubNameOfSnapshot(resolve(this.path))?.name ?? basename(resolve(this.path));
   }
 
   pathOf(file: string): string {

@@ -8,10 +8,10 @@ import { textInputs } from "../models/text-encoder/text-batch.ts";
 import { TwoTower } from "../models/two-tower.ts";
 import { namedParameters } from "../nn/module.ts";
 import { compile, type Program } from "../runtime/program.ts";
-import { modelFolder } from "./bundled-models.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
 import type { FlorenceModel } from "./florence-model.ts";
+import { findModel } from "./model-names.ts";
 
 /** Folder of the models that come with the package. */
 const weightsFolder = fileURLToPath(new URL("../../weights", import.meta.url));
@@ -22,11 +22,12 @@ const textBatches = [1, 8, 32];
 const textLengths = [8, 16, 32, 64, 128];
 
 /**
- * Loads a bundled model by name or a checkpoint folder by path. Strict: a missing, extra or misshapen tensor is an
+ * Loads a bundled model by name, a checkpoint folder by path, or a model of the hub as `OWNER/NAME[@REV]`, which is
+ * downloaded at its first use. Strict: a missing, extra or misshapen tensor is an
  * error that names it.
  */
 export async function loadModel(nameOrDirectory: string): Promise<FlorenceModel> {
-  const checkpoint = await readCheckpoint(await modelFolder(weightsFolder, nameOrDirectory));
+  const checkpoint = await readCheckpoint(await findModel(nameOrDirectory, { weightsFolder }));
   return new LoadedModel(checkpoint, fingerprintOf(checkpoint));
 }
 

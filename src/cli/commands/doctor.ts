@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { decodeImage } from "../../io/images.ts";
-import { bundledModelNames, modelFolder } from "../../zoo/bundled-models.ts";
+import { bundledModelNames } from "../../zoo/bundled-models.ts";
 import type { FlorenceModel } from "../../zoo/florence-model.ts";
 import { compareGoldenVectors, readGoldenVectors } from "../../zoo/golden-vectors.ts";
 import { addJsonOption, addModelOption, defineCommand, type JsonOption, type ModelOption } from "../command.ts";
@@ -47,7 +47,6 @@ export const doctorCommand = defineCommand<[], ModelOption & JsonOption>({
     await report("memory", checkMemory);
     await report("cache folder", () => checkCache(context.cacheFolder));
 
-    const weightsFolder = join(context.packageFolder, "weights");
     let model: FlorenceModel | undefined;
     try {
       await report("model", async () => {
@@ -57,7 +56,7 @@ export const doctorCommand = defineCommand<[], ModelOption & JsonOption>({
         return `${model.name}, ${model.embedDim} dimensions, fingerprint ${model.fingerprint.slice(0, 12)}, ${milliseconds} ms`;
       });
       const loaded = model;
-      if (loaded) await report("golden vectors", () => checkGolden(loaded, weightsFolder, modelName));
+      if (loaded) await report("golden vectors", () => checkGolden(loaded, context, modelName));
     } finally {
       await model?.dispose();
     }
@@ -73,9 +72,9 @@ async function attempt(check: string, examine: () => string | Promise<string>): 
   }
 }
 
-async function checkGolden(model: FlorenceModel, weightsFolder: string, modelName: string): Promise<string> {
-  const folder = await modelFolder(weightsFolder, modelName);
-  const isBundled = (await bundledModelNames(weightsFolder)).includes(modelName);
+async function checkGolden(model: FlorenceModel, context: CommandContext, modelName: string): Promise<string> {
+  const folder = await context.modelFolder(modelName);
+  const isBundled = (await bundledModelNames(join(context.packageFolder, "weights"))).includes(modelName);
   const golden = await readGoldenVectors(folder).catch((error: unknown) => {
     if (isBundled) throw error;
     return undefined; // a model of the user's own need not have any

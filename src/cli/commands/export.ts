@@ -1,7 +1,5 @@
-import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
-import { modelFolder } from "../../zoo/bundled-models.ts";
 import { type ExportRequest, exportCheckpoint, exportOnnx, type Towers } from "../../zoo/export-model.ts";
 import { addJsonOption, addModelOption, defineCommand, type JsonOption, type ModelOption } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
@@ -55,7 +53,7 @@ export const exportCommand = defineCommand<[], ExportCommandOptions>({
         `export: a checkpoint holds both towers, got --towers ${towers}. Leave it out.`,
       );
     }
-    const source = await modelFolder(join(context.packageFolder, "weights"), name);
+    const source = await context.modelFolder(name);
     const model = await context.loadModel(name);
     try {
       const request: ExportRequest = { source, model, target, force: Boolean(force) };

@@ -1,54 +1,132 @@
 import { join } from "node:path";
 import { Argument, type Command } from "commander";
 import { UserError } from "../../core/errors.ts";
-import { bundledModelNames, describeModel, type ModelDescription, modelFolder } from "../../zoo/bundled-models.ts";
+import { hubReferenceText, hubSettingsFrom, parseHubReference } from "../../io/hub-settings.ts";
+import { bundledModelNames, describeModel, type ModelDescription } from "../../zoo/bundled-models.ts";
+import { type CachedModel, cachedModels, findModelHere, pullModel } from "../../zoo/model-names.ts";
 import { addJsonOption, defineCommand, type JsonOption } from "../command.ts";
+import type { CommandContext } from "../context.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { withDownloadProgress } from "../model-lookup.ts";
 
-/** `florence models`: what is in weights/. */
-export const modelsCommand = defineCommand<["list" | "show", string | undefined], JsonOption>({
+type Action = "list" | "show" | "pull";
+
+/** `florence models`: what is in weights/ and in the hub's cache, and how more comes there. */
+export const modelsCommand = defineCommand<[Action, string | undefined], JsonOption>({
   name: "models",
-  summary: "List the models that come with florence, or show one",
+  summary: "List, show and download models",
+  details:
+    "pull brings a checkpoint of the Hugging Face hub into the cache that its other clients use, goes on where an " +
+    "earlier pull stopped, and compares every file with its checksum, also those that were there. HF_HOME, " +
+    "HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean there. A pulled model's name can be " +
+    "given wherever --model stands; a name that is not in the cache is pulled at its first use.",
   examples: [
-    { line: "florence models", does: "names, sizes and licences" },
+    { line: "florence models", does: "names, sizes and licences of the bundled and the pulled models" },
+    { line: "florence models pull openai/clip-vit-base-patch32", does: "download a model, or bring it up to date" },
+    { line: "florence models pull OWNER/NAME@v1.0", does: "a branch, tag or commit" },
     { line: "florence models show florence-nano", does: "one model's facts and configuration" },
     { line: "florence models show ./my-checkpoint --json", does: "a checkpoint folder of your own" },
   ],
   configure(command: Command) {
-    command.addArgument(new Argument("[action]", "what to do").choices(["list", "show"]).default("list"));
-    command.argument("[name]", "a model's name or checkpoint folder, for show");
+    command.addArgument(new Argument("[action]", "what to do").choices(["list", "show", "pull"]).default("list"));
+    command.argument("[name]", "a model's name or checkpoint folder, for show; OWNER/NAME[@REV], for pull");
     addJsonOption(command);
   },
 
   async run(context, [action, name], { json }) {
-    const weightsFolder = join(context.packageFolder, "weights");
-    if (action === "show") {
-      if (name === undefined) throw new UserError("bad-argument", "models show: a name is needed, got none. Add it.");
-      const model = await describeModel(name, await modelFolder(weightsFolder, name));
-      await context.print(json ? JSON.stringify(model) : fullText(model));
-      return exitCodes.ok;
+    if (action === "list") return listModels(context, Boolean(json));
+    if (name === undefined) {
+      throw new UserError("bad-argument", `models ${action}: a name is needed, got none. Add it.`);
     }
-    const names = await bundledModelNames(weightsFolder);
-    if (names.length === 0) context.log(`models: there are none in ${weightsFolder}.`);
-    for (const bundled of names) {
-      const model = await describeModel(bundled, join(weightsFolder, bundled));
-      await context.print(json ? JSON.stringify(model) : oneLine(model));
-    }
-    return names.length > 0 ? exitCodes.ok : exitCodes.nothingDone;
+    if (action === "show") return showModel(context, name, Boolean(json));
+    return pull(context, name, Boolean(json));
   },
 });
 
+async function listModels(context: CommandContext, json: boolean): Promise<number> {
+  const weightsFolder = join(context.packageFolder, "weights");
+  const names = await bundledModelNames(weightsFolder);
+  for (const bundled of names) {
+    const model = await describeModel(bundled, join(weightsFolder, bundled));
+    await context.print(json ? JSON.stringify({ ...model, source: "bundled" }) : oneLine(model));
+  }
+  let pulled = 0;
+  for (const model of await cachedModels(hubSettingsFrom(context.environment))) {
+    if (!(await isOurKind(model))) continue;
+    pulled++;
+    await printCached(context, model, json);
+  }
+  if (names.length + pulled === 0) context.log(`models: there are none in ${weightsFolder}, and none are pulled.`);
+  return names.length + pulled > 0 ? exitCodes.ok : exitCodes.nothingDone;
+}
+
+async function printCached(context: CommandContext, model: CachedModel, json: boolean): Promise<void> {
+  const { name, folder, commit, isComplete } = model;
+  // A damaged model is listed too: leaving it out would hide what `pull` repairs.
+  const facts = isComplete ? await describeModel(name, folder).catch(() => undefined) : undefined;
+  if (json) {
+    await context.print(JSON.stringify({ name, folder, ...facts, source: "hub", commit, complete: Boolean(facts) }));
+    return;
+  }
+  const short = `commit ${commit.slice(0, 7)}`;
+  await context.print(facts ? `${oneLine(facts)}, ${short}` : `${name}  ${short}, not complete: pull it`);
+}
+
+/** Other programs keep other models in the cache; those are none of ours. */
+async function isOurKind({ folder }: CachedModel): Promise<boolean> {
+  const [{ checkpointFormats }, { CheckpointFolder }] = await Promise.all([
+    import("../../zoo/checkpoint-formats.ts"), // brings the model families, which the other actions do without
+    import("../../zoo/checkpoint-folder.ts"),
+  ]);
+  const opened = await CheckpointFolder.open(folder);
+  for (const format of checkpointFormats) if (await format.recognizes(opened)) return true;
+  return false;
+}
+
+async function showModel(context: CommandContext, name: string, json: boolean): Promise<number> {
+  const weightsFolder = join(context.packageFolder, "weights");
+  const folder = await findModelHere(name, { weightsFolder, settings: hubSettingsFrom(context.environment) });
+  const model = await describeModel(name, folder);
+  await context.print(json ? JSON.stringify(model) : fullText(model));
+  return exitCodes.ok;
+}
+
+async function pull(context: CommandContext, name: string, json: boolean): Promise<number> {
+  const reference = parseHubReference(name);
+  if (!reference) {
+    throw new UserError("bad-argument", `models pull: a name must be OWNER/NAME or OWNER/NAME@REV, got "${name}".`);
+  }
+  const settings = hubSettingsFrom(context.environment);
+  const model = hubReferenceText(reference);
+  const { folder, commit, files, downloadedBytes } = await withDownloadProgress(context, model, (onProgress) =>
+    pullModel(reference, { settings, signal: context.signal, onProgress, verifies: true }),
+  );
+  const names = files.map((file) => file.name);
+  const done = downloadedBytes > 0 ? `${megabytes(downloadedBytes)} downloaded` : "nothing new";
+  await context.print(
+    json
+      ? JSON.stringify({ name: model, folder, commit, files: names, downloadedBytes })
+      : `${model}: ${done}, ${names.length} files checked, commit ${commit.slice(0, 7)} in ${folder}`,
+  );
+  return exitCodes.ok;
+}
+
 function oneLine({ name, parameters, bytes, card }: ModelDescription): string {
-  const facts = [`${millions(parameters)} parameters`, `${megabytes(bytes)}`];
+  const facts = parameters === undefined ? [] : [`${millions(parameters)} parameters`];
+  facts.push(megabytes(bytes));
   if (card.license) facts.push(card.license);
   return `${name}  ${facts.join(", ")}`;
 }
 
 function fullText(model: ModelDescription): string {
+  const { parameters } = model;
   const rows: [string, string][] = [
     ["name", model.name],
     ["folder", model.folder],
-    ["parameters", `${model.parameters} (${millions(model.parameters)})`],
+    [
+      "parameters",
+      parameters === undefined ? "not counted (PyTorch files)" : `${parameters} (${millions(parameters)})`,
+    ],
     ["weights", megabytes(model.bytes)],
     ...Object.entries(model.card),
     ["config", JSON.stringify(model.config)],
