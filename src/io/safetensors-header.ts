@@ -1,7 +1,7 @@
 import { UserError } from "../core/errors.ts";
 
 /** Bytes of one element, for every dtype that is read. */
-const DTYPE_BYTES = {
+export const DTYPE_BYTES = {
   F64: 8,
   F32: 4,
   F16: 2,

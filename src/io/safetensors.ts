@@ -149,7 +149,7 @@ async function readEntry(
 }
 
 /** Little-endian values of a dtype as float32. Every platform Node supports is little-endian. */
-function toFloat32(dtype: SafetensorsDtype, buffer: ArrayBuffer): Float32Array {
+export function toFloat32(dtype: SafetensorsDtype, buffer: ArrayBuffer): Float32Array {
   switch (dtype) {
     case "F32":
       return new Float32Array(buffer);

@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeSafetensors } from "../io/safetensors.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
@@ -71,5 +72,15 @@ describe("weights of a checkpoint folder", () => {
       code: "unsupported",
       message: expect.stringMatching(/pytorch_model/),
     });
+  });
+
+  it("reads a folder's one PyTorch file where there is no safetensors, and asks which of several", async () => {
+    const file = fileURLToPath(new URL("../../test/fixtures/torch-files/state-dict.pt", import.meta.url));
+    copyFileSync(file, join(folder, "pytorch_model.bin"));
+    expect((await read()).take("float", [6, 5])).toHaveLength(30);
+    copyFileSync(file, join(folder, "other.pth"));
+    await expect(read()).rejects.toThrow("got other.pth, pytorch_model.bin");
+    await weights("model.safetensors", { a: 1 });
+    expect([...(await read()).take("a", [1])]).toEqual([1]);
   });
 });

@@ -1,26 +1,28 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { readSafetensors, type StoredTensor } from "../io/safetensors.ts";
+import { readTorchFile } from "../io/torch-file.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { ForeignTensors } from "./foreign-tensors.ts";
 
-/** Whole files of weights, the preferred first: transformers', then open_clip's. */
+/** Whole safetensors files, the preferred first: transformers', then open_clip's. */
 const wholeFiles = ["model.safetensors", "open_clip_model.safetensors"] as const;
 
 const indexFiles = wholeFiles.map((file) => `${file}.index.json`);
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-const torchFile = /\.(bin|pt|pth)$/;
+/** PyTorch files of weights; a folder without safetensors may hold one of them. */
+const torchFile = /^(?!optimizer|scheduler|training_args|rng_state).+\.(bin|pt|pth)$/;
 
 /**
  * The tensors of a checkpoint folder as float32: of `model.safetensors`, of the shards that its index lists, or of
- * open_clip's names for the same; the first that is there.
+ * open_clip's names for the same, the first that is there; else of the folder's one PyTorch file.
  *
  * @param names  read only this file's tensors of the given names; all by default. A name that is not there is left out,
  *               for `ForeignTensors.take` to report
- * @throws UserError naming the file: `not-found` (no weights, or a shard is missing), `unsupported` (weights of PyTorch
- *         alone), `corrupt`, `mismatch` (index and shards disagree)
+ * @throws UserError naming the file: `not-found` (no weights, or a shard is missing), `unsupported` (several PyTorch
+ *         files, or one that holds more than tensors), `corrupt`, `mismatch` (index and shards disagree)
  */
 export async function readCheckpointTensors(
   folder: CheckpointFolder,
@@ -34,7 +36,9 @@ export async function readCheckpointTensors(
     const tensors = isWhole ? (await readSafetensors(path)).tensors : await readShards(folder, indexFiles[i], wanted);
     return new ForeignTensors(wanted ? new Map([...tensors].filter(([name]) => wanted.has(name))) : tensors, path);
   }
-  throw noWeights(folder);
+  const path = folder.pathOf(onlyTorchFile(folder));
+  const tensors = await readTorchFile(path);
+  return new ForeignTensors(wanted ? new Map([...tensors].filter(([name]) => wanted.has(name))) : tensors, path);
 }
 
 /** The tensors of an index's shards, each of which must hold exactly what the index says it does. */
@@ -72,12 +76,15 @@ async function readShards(
   return tensors;
 }
 
-function noWeights(folder: CheckpointFolder): UserError {
+/** The folder's PyTorch file. @throws UserError `not-found` if there is none, `unsupported` if there are several */
+function onlyTorchFile(folder: CheckpointFolder): string {
+  const files = [...folder.files].filter((file) => torchFile.test(file)).sort();
+  if (files.length === 1) return files[0];
   const known = [...wholeFiles, ...indexFiles].join(", ");
-  const torch = [...folder.files].filter((file) => torchFile.test(file)).sort();
-  if (torch.length === 0) {
-    return new UserError("not-found", `${folder.path}: must hold weights as one of ${known}, got none of them.`);
+  if (files.length === 0) {
+    const rule = `must hold weights as one of ${known}, or one PyTorch file`;
+    throw new UserError("not-found", `${folder.path}: ${rule}, got none of them.`);
   }
-  const rule = `weights must be safetensors (one of ${known}), got PyTorch's ${torch.join(", ")}`;
-  return new UserError("unsupported", `${folder.path}: ${rule}. Save them with safetensors.torch.save_file.`);
+  const rule = `must hold one PyTorch file or safetensors (one of ${known}), got ${files.join(", ")}`;
+  throw new UserError("unsupported", `${folder.path}: ${rule}. Keep the one that is meant.`);
 }
