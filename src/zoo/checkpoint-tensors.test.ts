@@ -76,10 +76,12 @@ describe("weights of a checkpoint folder", () => {
 
   it("reads a folder's one PyTorch file where there is no safetensors, and asks which of several", async () => {
     const file = fileURLToPath(new URL("../../test/fixtures/torch-files/state-dict.pt", import.meta.url));
-    copyFileSync(file, join(folder, "pytorch_model.bin"));
+    copyFileSync(file, join(folder, "one.pt"));
     expect((await read()).take("float", [6, 5])).toHaveLength(30);
     copyFileSync(file, join(folder, "other.pth"));
-    await expect(read()).rejects.toThrow("got other.pth, pytorch_model.bin");
+    await expect(read()).rejects.toThrow("got one.pt, other.pth");
+    copyFileSync(file, join(folder, "pytorch_model.bin"));
+    expect((await read()).take("float", [6, 5])).toHaveLength(30);
     await weights("model.safetensors", { a: 1 });
     expect([...(await read()).take("a", [1])]).toEqual([1]);
   });

@@ -17,7 +17,8 @@ const torchFile = /^(?!optimizer|scheduler|training_args|rng_state).+\.(bin|pt|p
 
 /**
  * The tensors of a checkpoint folder as float32: of `model.safetensors`, of the shards that its index lists, or of
- * open_clip's names for the same, the first that is there; else of the folder's one PyTorch file.
+ * open_clip's names for the same, the first that is there; else of the PyTorch file
+ * that the libraries name so, or of the only one.
  *
  * @param names  read only this file's tensors of the given names; all by default. A name that is not there is left out,
  *               for `ForeignTensors.take` to report
@@ -76,8 +77,10 @@ async function readShards(
   return tensors;
 }
 
-/** The folder's PyTorch file. @throws UserError `not-found` if there is none, `unsupported` if there are several */
+/** The folder's PyTorch file: by its usual name, or the only one. @throws UserError `not-found` if there is none, `unsupported` if there are several */
 function onlyTorchFile(folder: CheckpointFolder): string {
+  const named = ["pytorch_model.bin", "open_clip_pytorch_model.bin"].find((file) => folder.files.has(file));
+  if (named) return named;
   const files = [...folder.files].filter((file) => torchFile.test(file)).sort();
   if (files.length === 1) return files[0];
   const known = [...wholeFiles, ...indexFiles].join(", ");
