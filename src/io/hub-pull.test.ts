@@ -313,12 +313,12 @@ describe("refusals", () => {
   it("come before a download that the disk cannot hold", async () => {
     server.misbehave = (request, response) => {
       if (!request.path.startsWith("/api/")) return false;
-      const lfs = { sha256: sha256(weights), size: 1e17 };
+      const lfs = { sha256: sha256(weights), size: 1e15 };
       response.end(JSON.stringify({ sha: commit, siblings: [{ rfilename: "model.safetensors", lfs }] }));
       return true;
     };
     const error = await failureOf(pull());
-    expect(error.message).toMatch(/needs free disk space, got .* GB free for 100000000\.00 GB\..*HF_HUB_CACHE/);
+    expect(error.message).toMatch(/needs free disk space, got .* GB free for 1000000\.00 GB\..*HF_HUB_CACHE/);
     expect(server.fetches("model.safetensors")).toEqual([]);
   });
 });
