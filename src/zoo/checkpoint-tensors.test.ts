@@ -85,4 +85,12 @@ describe("weights of a checkpoint folder", () => {
     await weights("model.safetensors", { a: 1 });
     expect([...(await read()).take("a", [1])]).toEqual([1]);
   });
+
+  it("joins PyTorch shards of an index alike", async () => {
+    const file = fileURLToPath(new URL("../../test/fixtures/torch-files/state-dict.pt", import.meta.url));
+    copyFileSync(file, join(folder, "shard-1.bin"));
+    const names = [..."float half bfloat double long byte flag turned part scalar nothing learnt".split(" ")];
+    index(Object.fromEntries(names.map((name) => [name, "shard-1.bin"])), "pytorch_model.bin.index.json");
+    expect((await read()).take("turned", [5, 6])).toHaveLength(30);
+  });
 });

@@ -5,8 +5,13 @@ import { readTorchFile } from "../io/torch-file.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { ForeignTensors } from "./foreign-tensors.ts";
 
-/** Whole safetensors files, the preferred first: transformers', then open_clip's. */
-const wholeFiles = ["model.safetensors", "open_clip_model.safetensors"] as const;
+/** Whole files of weights, the preferred first: safetensors of transformers and open_clip, then their PyTorch files. */
+const wholeFiles = [
+  "model.safetensors",
+  "open_clip_model.safetensors",
+  "pytorch_model.bin",
+  "open_clip_pytorch_model.bin",
+] as const;
 
 const indexFiles = wholeFiles.map((file) => `${file}.index.json`);
 
@@ -17,8 +22,7 @@ const torchFile = /^(?!optimizer|scheduler|training_args|rng_state).+\.(bin|pt|p
 
 /**
  * The tensors of a checkpoint folder as float32: of `model.safetensors`, of the shards that its index lists, or of
- * open_clip's names for the same, the first that is there; else of the PyTorch file
- * that the libraries name so, or of the only one.
+ * open_clip's and PyTorch's names for the same, the first that is there; else of the folder's only PyTorch file.
  *
  * @param names  read only this file's tensors of the given names; all by default. A name that is not there is left out,
  *               for `ForeignTensors.take` to report
@@ -34,12 +38,16 @@ export async function readCheckpointTensors(
     const isWhole = folder.files.has(file);
     if (!isWhole && !folder.files.has(indexFiles[i])) continue;
     const path = folder.pathOf(isWhole ? file : indexFiles[i]);
-    const tensors = isWhole ? (await readSafetensors(path)).tensors : await readShards(folder, indexFiles[i], wanted);
+    const tensors = isWhole ? await readWeights(path) : await readShards(folder, indexFiles[i], wanted);
     return new ForeignTensors(wanted ? new Map([...tensors].filter(([name]) => wanted.has(name))) : tensors, path);
   }
   const path = folder.pathOf(onlyTorchFile(folder));
   const tensors = await readTorchFile(path);
   return new ForeignTensors(wanted ? new Map([...tensors].filter(([name]) => wanted.has(name))) : tensors, path);
+}
+
+async function readWeights(path: string): Promise<Map<string, StoredTensor>> {
+  return path.endsWith(".safetensors") ? (await readSafetensors(path)).tensors : readTorchFile(path);
 }
 
 /** The tensors of an index's shards, each of which must hold exactly what the index says it does. */
@@ -64,7 +72,7 @@ async function readShards(
     }
     if (wanted && ![...listed].some((name) => wanted.has(name))) continue;
     const path = folder.pathOf(shard);
-    const stored = (await readSafetensors(path)).tensors;
+    const stored = await readWeights(path);
     for (const name of listed) {
       const tensor = stored.get(name);
       if (!tensor) throw new UserError("mismatch", `${path}: must hold ${name}, as ${indexPath} says, it is missing.`);
@@ -77,10 +85,8 @@ async function readShards(
   return tensors;
 }
 
-/** The folder's PyTorch file: by its usual name, or the only one. @throws UserError `not-found` if there is none, `unsupported` if there are several */
+/** The folder's only PyTorch file. @throws UserError `not-found` if there is none, `unsupported` if there are several */
 function onlyTorchFile(folder: CheckpointFolder): string {
-  const named = ["pytorch_model.bin", "open_clip_pytorch_model.bin"].find((file) => folder.files.has(file));
-  if (named) return named;
   const files = [...folder.files].filter((file) => torchFile.test(file)).sort();
   if (files.length === 1) return files[0];
   const known = [...wholeFiles, ...indexFiles].join(", ");
