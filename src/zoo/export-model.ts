@@ -101,7 +101,6 @@ function describe(
   tokenizerConfig: NonNullable<ExportedModel["text"]>["tokenizer"],
   licence: string | undefined,
 ): ExportedModel {
-  const { size, resize, filter } = preprocessing;
   const length = textLengthOf(tokenizer.contextLength);
   return {
     format: "florence-export/1",
@@ -111,7 +110,7 @@ function describe(
     ...(licence === undefined ? {} : { licence }),
     embedding: architecture.embedding,
     logitScale: model.logitScale,
-    ...(towers === "text" ? {} : { image: { file: "image.onnx", size, resize, filter } }),
+    ...(towers === "text" ? {} : { image: { file: "image.onnx", ...preprocessing } }),
     ...(towers === "image"
       ? {}
       : { text: { file: "text.onnx", length, padId: tokenizer.padId, tokenizer: tokenizerConfig } }),

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { exportedModelSchema } from "../../src/models/exported-model.ts";
@@ -59,6 +60,26 @@ describe("florence export", () => {
       expect((embedding as ort.Tensor).data[8 + i]).toBeCloseTo(value, 5);
     });
     await session.release();
+  });
+
+  it("says how another family's pictures are cropped, and checks the files on pictures that show it", async () => {
+    const clip = fileURLToPath(new URL("../fixtures/checkpoints/clip-hugging-face", import.meta.url));
+    const loaded = await loadModel(clip);
+    const target = join(folder, "hugging-face");
+    try {
+      const { lowestCosine } = await exportOnnx({ source: clip, model: loaded, target }, "both");
+      expect(lowestCosine).toBeGreaterThan(0.99999);
+    } finally {
+      await loaded.dispose();
+    }
+    const { image } = exportedModelSchema.parse(JSON.parse(await readFile(join(target, "preprocessing.json"), "utf8")));
+    expect(image).toEqual({
+      file: "image.onnx",
+      size: 33,
+      resize: "shorter-side",
+      filter: "bicubic",
+      cropStart: "floored",
+    });
   });
 
   it("carries the description in each file's metadata", async () => {
