@@ -1,10 +1,10 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "../core/errors.ts";
-import { fileError } from "../io/file-errors.ts";
+import { z } from "zod";
 import { readSafetensorsHeader } from "../io/safetensors.ts";
 import { readUtf8 } from "../io/text-files.ts";
-import { weightFiles } from "./checkpoint-files.ts";
+import { isIndexFile, weightFiles } from "./checkpoint-files.ts";
+import { CheckpointFolder } from "./checkpoint-folder.ts";
 
 /** What a checkpoint folder says of itself, read without loading its weights. */
 export interface ModelDescription {
@@ -36,22 +36,22 @@ export async function bundledModelNames(weightsFolder: string): Promise<string[]
  * @throws UserError naming the file that is missing or damaged
  */
 export async function describeModel(name: string, folder: string): Promise<ModelDescription> {
-  const names = new Set(await filesIn(folder));
-  const weights = await weightFiles(folder, names, (file) => readUtf8(join(folder, file)));
+  const opened = await CheckpointFolder.open(folder);
+  const weights = await weightFiles(folder, opened.files, (file) => readUtf8(opened.pathOf(file)));
   let [parameters, bytes]: [number | undefined, number] = [0, 0];
-  for (const file of weights.filter((each) => !each.endsWith(".json"))) {
+  for (const file of weights.filter((each) => !isIndexFile(each))) {
     const path = join(folder, file);
     bytes += (await stat(path)).size;
     if (parameters === undefined || !file.endsWith(".safetensors")) parameters = undefined;
     else for (const { count } of (await readSafetensorsHeader(path)).entries) parameters += count;
   }
-  const hasConfig = names.has("config.json") || !names.has("open_clip_config.json");
+  const isOpenClip = !opened.files.has("config.json") && opened.files.has("open_clip_config.json");
   return {
     name,
     folder,
     ...(parameters === undefined ? {} : { parameters }),
     bytes,
-    config: await readConfig(join(folder, hasConfig ? "config.json" : "open_clip_config.json")),
+    config: await opened.parse(isOpenClip ? "open_clip_config.json" : "config.json", z.record(z.string(), z.unknown())),
     card: cardFacts(await readFile(join(folder, "README.md"), "utf8").catch(() => "")),
   };
 }
@@ -65,29 +65,6 @@ export function cardFacts(markdown: string): Record<string, string> {
     if (match) facts[match[1]] = match[2].trim().replace(/^(["'])(.*)\1$/, "$2");
   }
   return facts;
-}
-
-async function readConfig(path: string): Promise<Record<string, unknown>> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw fileError(path, error);
-  }
-  try {
-    const config: unknown = JSON.parse(text);
-    if (typeof config === "object" && config !== null && !Array.isArray(config))
-      return config as Record<string, unknown>;
-  } catch (error) {
-    throw new UserError("corrupt", `${path}: must be JSON, got other text. Restore the file.`, { cause: error });
-  }
-  throw new UserError("corrupt", `${path}: must hold a JSON object. Restore the file.`);
-}
-
-async function filesIn(folder: string): Promise<string[]> {
-  return readdir(folder).catch((error: unknown) => {
-    throw fileError(folder, error);
-  });
 }
 
 async function isFile(path: string): Promise<boolean> {

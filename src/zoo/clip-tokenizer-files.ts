@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import { readUtf8 } from "../io/text-files.ts";
@@ -36,12 +37,15 @@ export async function readClipTokenizer(
   return createTokenizer(source, contextLength, folder.pathOf(file));
 }
 
+const tokenizerSchema = z.object({
+  model: z.object({
+    type: z.literal("BPE"),
+    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
+  }),
+});
+
 /** The merges of a `tokenizer.json` as lines after a header; pairs stand there as "a b" or as ["a", "b"]. */
 async function mergesInside(folder: CheckpointFolder, file: string): Promise<string> {
-  const model = await folder.field(file, "model");
-  const merges = (model as { type?: unknown; merges?: unknown } | undefined)?.merges;
-  if (!Array.isArray(merges)) {
-    throw new UserError("unsupported", `${folder.pathOf(file)}: must hold a BPE model with merges, got another.`);
-  }
-  return ["#version: 0.2", ...merges.map((pair) => (Array.isArray(pair) ? pair.join(" ") : String(pair)))].join("\n");
+  const { merges } = (await folder.parse(file, tokenizerSchema)).model;
+  return ["#version: 0.2", ...merges.map((pair) => (Array.isArray(pair) ? pair.join(" ") : pair))].join("\n");
 }

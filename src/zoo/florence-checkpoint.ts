@@ -21,7 +21,7 @@ export const florenceCheckpoint: CheckpointFormat = {
     const weights: Weights = new Map();
     for (const [key, { shape }] of namedParameters(new TwoTower(architecture)))
       weights.set(key, tensors.take(key, shape));
-    tensors.finish(/^$/);
+    tensors.finish();
     const read = await readTokenizer(folder.path, tokenizer);
     if (read.vocabularySize !== architecture.text.vocabulary) {
       const rule = `the tokenizer must have ${architecture.text.vocabulary} ids, as the model`;

@@ -57,9 +57,9 @@ export class ForeignTensors {
   }
 
   /** Throws if a tensor was not taken, except those that `ignored` says hold no weights (buffers of positions and masks). */
-  finish(ignored: RegExp): void {
+  finish(ignored?: RegExp): void {
     for (const name of this.#tensors.keys()) {
-      if (this.#taken.has(name) || ignored.test(name)) continue;
+      if (this.#taken.has(name) || ignored?.test(name)) continue;
       throw new UserError("mismatch", `${this.#path}: ${name} must not be there, the model has no such parameter.`);
     }
   }
