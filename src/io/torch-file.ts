@@ -201,7 +201,7 @@ async function readTensors(
     }
     const bytes = await readEntry(source, entry);
     const whole = bytes.byteLength - (bytes.byteLength % DTYPE_BYTES[dtype]);
-    const values = toFloat32(dtype, bytes.buffer.slice(0, whole) as ArrayBuffer);
+    const values = toFloat32(dtype, whole === bytes.byteLength ? bytes.buffer : bytes.buffer.slice(0, whole));
     for (const [name, view] of views)
       read.set(name, { dtype, shape: view.shape, data: gather(source.path, name, view, values) });
   }

@@ -3,6 +3,8 @@ import { Argument, type Command } from "commander";
 import { UserError } from "../../core/errors.ts";
 import { hubReferenceText, hubSettingsFrom, parseHubReference } from "../../io/hub-settings.ts";
 import { bundledModelNames, describeModel, type ModelDescription } from "../../zoo/bundled-models.ts";
+import { CheckpointFolder } from "../../zoo/checkpoint-folder.ts";
+import { checkpointFormats } from "../../zoo/checkpoint-formats.ts";
 import { type CachedModel, cachedModels, findModelHere, pullModel } from "../../zoo/model-names.ts";
 import { addJsonOption, defineCommand, type JsonOption } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -74,10 +76,6 @@ async function printCached(context: CommandContext, model: CachedModel, json: bo
 
 /** Other programs keep other models in the cache; those are none of ours. */
 async function isOurKind({ folder }: CachedModel): Promise<boolean> {
-  const [{ checkpointFormats }, { CheckpointFolder }] = await Promise.all([
-    import("../../zoo/checkpoint-formats.ts"), // brings the model families, which the other actions do without
-    import("../../zoo/checkpoint-folder.ts"),
-  ]);
   const opened = await CheckpointFolder.open(folder);
   for (const format of checkpointFormats) if (await format.recognizes(opened)) return true;
   return false;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type FetchedPackage, type PackageReference, readPackageFile } from "../../io/packages.ts";
-import { type EmojiConcept, emojiNames, emojiTexts, readEmojis } from "./emoji.ts";
+import { type EmojiConcept, emojiNames, emojiTexts, namedEmojis } from "./emoji.ts";
 import { parseRow } from "./packed-pictures.ts";
 import { decodeSquare, fitTitles } from "./pictures.ts";
 import type { Recipe, RecipeContext, RecipeSample } from "./recipe.ts";
@@ -93,7 +93,7 @@ async function readIconSet(fetched: FetchedPackage): Promise<IconSet> {
 
 async function* samples(context: RecipeContext): AsyncGenerator<RecipeSample> {
   const concepts = new Map<string, EmojiConcept>();
-  for (const [name, concept] of await readEmojis(context, emojiNames)) {
+  for (const [name, concept] of await namedEmojis(context)) {
     if (!concepts.has(plainName(name))) concepts.set(plainName(name), concept);
   }
   for (const reference of iconSets) {
@@ -115,7 +115,7 @@ async function* samples(context: RecipeContext): AsyncGenerator<RecipeSample> {
 /** Emoji in six more styles, of packages that hold drawings by name, without skin tones. */
 export const emojiIcons: Recipe = {
   name: "emoji-icons",
-  summary: "about 8,000 emoji in six more styles, with label and tags",
+  summary: "about 7,300 emoji in six more styles, with label and tags",
   role: "training",
   licence:
     "Noto Emoji v1 (Apache-2.0), Fluent Emoji Flat (MIT), OpenMoji (CC BY-SA 4.0), EmojiOne 2 (CC BY 4.0), EmojiOne 1 (CC BY-SA 4.0), Firefox OS Emoji (Apache-2.0); names of emojibase (MIT)",

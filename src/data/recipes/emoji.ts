@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { hashText } from "../../core/rng.ts";
-import { type PackageReference, packageEntries, readPackageFile } from "../../io/packages.ts";
+import { type FetchedPackage, type PackageReference, packageEntries, readPackageFile } from "../../io/packages.ts";
 import { parseRow } from "./packed-pictures.ts";
 import { decodeSquare, fitTitles } from "./pictures.ts";
 import type { Recipe, RecipeContext, RecipeSample } from "./recipe.ts";
@@ -84,15 +84,16 @@ export function emojiTexts({ label, tags }: EmojiConcept): { texts: string[]; we
   return { texts: [label, ...others], weights: [0.7, ...others.map(() => Number((0.3 / others.length).toFixed(4)))] };
 }
 
-/** Every concept by its label and by each of its short names ("grinning_face"), in that order. */
-export async function readEmojis(
-  context: RecipeContext,
-  reference: PackageReference,
-): Promise<[name: string, concept: EmojiConcept][]> {
-  const fetched = context.fetched(reference);
+async function readConcepts(fetched: FetchedPackage): Promise<Map<string, EmojiConcept>> {
   const path = "en/data.json";
-  const emojis = parseRow((await readPackageFile(fetched, path)).toString("utf8"), z.array(emojiSchema), path);
-  const concepts = emojiConcepts(emojis);
+  const data = (await readPackageFile(fetched, path)).toString("utf8");
+  return emojiConcepts(parseRow(data, z.array(emojiSchema), path));
+}
+
+/** Every concept by its label and by each of its short names ("grinning_face"), in that order. */
+export async function namedEmojis(context: RecipeContext): Promise<[name: string, concept: EmojiConcept][]> {
+  const fetched = context.fetched(emojiNames);
+  const concepts = await readConcepts(fetched);
   const named: [string, EmojiConcept][] = [];
   for (const concept of concepts.values()) if (!concept.toned) named.push([concept.label, concept]);
   const shortNames = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
@@ -110,9 +111,7 @@ async function* samples(
   keepTones: boolean,
   context: RecipeContext,
 ): AsyncGenerator<RecipeSample> {
-  const path = "en/data.json";
-  const data = (await readPackageFile(context.fetched(emojiNames), path)).toString("utf8");
-  const concepts = emojiConcepts(parseRow(data, z.array(emojiSchema), path));
+  const concepts = await readConcepts(context.fetched(emojiNames));
   for (const style of styles) {
     for await (const { path, bytes } of packageEntries(context.fetched(style.reference), (p) =>
       style.pictures.test(p),

@@ -74,8 +74,8 @@ export class ContrastiveBatches {
       labels[i] = textLabel(description); // of the description itself, whatever template carries it
       texts.push(rng.pick(renderings(description, templatedTexts)));
     }
-    for (const [i, { text, set, seed }] of this.#extraTexts.textsAt(step).entries()) {
-      labels[entries.length + i] = textLabel(text);
+    for (const [i, { text, label, set, seed }] of this.#extraTexts.textsAt(step).entries()) {
+      labels[entries.length + i] = label;
       sets[entries.length + i] = BigInt(this.#names.indexOf(set)); // −1, no image's, for a set of no pictures
       texts.push(new Rng(seed).pick(renderings(text, templatedTexts)));
     }

@@ -6,6 +6,7 @@ import { textLabel } from "./text-label.ts";
 /** One further text of a step. */
 export interface ExtraText {
   readonly text: string;
+  readonly label: bigint; // of the text itself, whatever template carries it
   readonly set: string;
   readonly seed: number; // of its template, [0, 2³²)
 }
@@ -17,7 +18,7 @@ export interface ExtraText {
  */
 export class ExtraTexts {
   readonly count: number;
-  readonly #draws: readonly { set: string; names: readonly string[]; count: number; rng: Rng }[];
+  readonly #draws: readonly { set: string; names: readonly OwnName[]; count: number; rng: Rng }[];
 
   /** @param counts  how many names of each set, at most those it has */
   constructor(counts: Readonly<Record<string, number>>, shards: ReadonlyMap<string, ShardReader>, seed: string) {
@@ -37,7 +38,7 @@ export class ExtraTexts {
     return this.#draws.flatMap(({ set, names, count, rng }) => {
       const draw = rng.fork(step);
       return [...draw.permutation(names.length).subarray(0, count)].map((i) => ({
-        text: names[i],
+        ...names[i],
         set,
         seed: draw.uint32(),
       }));
@@ -45,11 +46,14 @@ export class ExtraTexts {
   }
 }
 
-function ownNames({ rows }: ShardReader): string[] {
-  const byLabel = new Map<bigint, string>();
+type OwnName = Pick<ExtraText, "text" | "label">;
+
+function ownNames({ rows }: ShardReader): OwnName[] {
+  const byLabel = new Map<bigint, OwnName>();
   for (const { texts } of rows) {
-    const label = textLabel(texts[0]);
-    if (!byLabel.has(label)) byLabel.set(label, texts[0]);
+    const [text] = texts;
+    const label = textLabel(text);
+    if (!byLabel.has(label)) byLabel.set(label, { text, label });
   }
   return [...byLabel.values()];
 }

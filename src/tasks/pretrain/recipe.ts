@@ -109,6 +109,6 @@ function checkChunk({ chunk, stages }: PretrainRecipe, source: string): void {
 }
 
 /** The sum of the counts of a record by set. */
-export function totalOf(counts: Readonly<Record<string, number>>): number {
+function totalOf(counts: Readonly<Record<string, number>>): number {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }

@@ -23,13 +23,7 @@ import { constant, formatShape, type Tensor } from "../../graph/tensor.ts";
  * @param sets        [T] int64, the set each text is of; needed if T > B
  * @returns           []
  */
-export function uniclLoss(
-  images: Tensor,
-  texts: Tensor,
-  labels: Tensor,
-  logitScale: Tensor,
-  sets: Tensor | undefined = undefined,
-): Tensor {
+export function uniclLoss(images: Tensor, texts: Tensor, labels: Tensor, logitScale: Tensor, sets?: Tensor): Tensor {
   checkShapes(images, texts, labels, sets);
   const [batch] = images.shape;
   const [count] = texts.shape;
