@@ -19,6 +19,25 @@ export function gelu(x: Tensor): Tensor {
   });
 }
 
+/** GELU by its tanh formula, ½x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), which JAX and SigLIP use. arXiv:1606.08415. */
+export function geluTanh(x: Tensor): Tensor {
+  return singleOperator({
+    type: "Gelu",
+    inputs: [x],
+    attributes: { approximate: "tanh" },
+    shape: x.shape,
+    gradient: ([g]) => {
+      if (!g) return [];
+      // ½(1 + tanh u) = σ(2u), so dy/dx = σ + x·σ·(1−σ)·2u′.
+      const square = mul(x, x);
+      const doubled = 2 * Math.sqrt(2 / Math.PI);
+      const gate = sigmoid(mul(mul(x, doubled), add(mul(square, 0.044715), 1)));
+      const inner = mul(add(mul(square, 3 * 0.044715), 1), doubled);
+      return [mul(g, mul(gate, add(mul(mul(x, inner), sub(1, gate)), 1)))];
+    },
+  });
+}
+
 /** x·σ(1.702x), the cheaper GELU of OpenAI's CLIP. */
 export function quickGelu(x: Tensor): Tensor {
   const alpha = 1.702;
@@ -53,10 +72,11 @@ export function squaredRelu(x: Tensor): Tensor {
   });
 }
 
-export type ActivationName = "gelu" | "quick-gelu" | "squared-relu" | "relu";
+export type ActivationName = "gelu" | "gelu-tanh" | "quick-gelu" | "squared-relu" | "relu";
 
 export const activations: Readonly<Record<ActivationName, (x: Tensor) => Tensor>> = {
   gelu,
+  "gelu-tanh": geluTanh,
   "quick-gelu": quickGelu,
   "squared-relu": squaredRelu,
   relu,

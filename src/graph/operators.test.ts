@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { gradientError, randomData } from "../../test/support/evaluate.ts";
-import { gelu, quickGelu, squaredRelu } from "./activations.ts";
+import { gelu, geluTanh, quickGelu, squaredRelu } from "./activations.ts";
 import { add, expand, mul, reshape, sum } from "./broadcasting.ts";
 import { convolution } from "./convolution.ts";
 import * as elementwise from "./elementwise.ts";
@@ -104,6 +104,7 @@ const cases: Case[] = [
   unary("relu", spaced([2, 3])),
   unary("softplus"),
   { name: "gelu", shapes: [[3, 4]], data: [randomData([3, 4], 2, -3, 3)], build: (x) => gelu(x as Tensor) },
+  { name: "geluTanh", shapes: [[3, 4]], data: [randomData([3, 4], 2, -3, 3)], build: (x) => geluTanh(x as Tensor) },
   { name: "quickGelu", shapes: [[3, 4]], data: [randomData([3, 4], 2, -3, 3)], build: (x) => quickGelu(x as Tensor) },
   { name: "squaredRelu", shapes: [[3, 4]], data: [spaced([3, 4])], build: (x) => squaredRelu(x as Tensor) },
   { name: "sum", shapes: [[2, 3, 4]], build: (x) => sum(x as Tensor, [0, 2]) },

@@ -1,11 +1,13 @@
 import { z } from "zod";
 import type { CoSwinConfig } from "./image-encoder/coswin.ts";
+import type { SiglipVisionConfig } from "./image-encoder/siglip-vit.ts";
 import type { VisionTransformerConfig } from "./image-encoder/vit.ts";
 import type { ClipTransformerConfig } from "./text-encoder/clip-transformer.ts";
 import type { SentenceEncoderConfig } from "./text-encoder/sentence-encoder.ts";
+import type { SiglipTransformerConfig } from "./text-encoder/siglip-transformer.ts";
 
 const count = z.int().positive();
-const activation = z.enum(["gelu", "quick-gelu", "squared-relu", "relu"]);
+const activation = z.enum(["gelu", "gelu-tanh", "quick-gelu", "squared-relu", "relu"]);
 const rgb = z.tuple([z.number(), z.number(), z.number()]);
 
 export const coSwinConfigSchema = z.strictObject({
@@ -38,6 +40,19 @@ export const visionTransformerConfigSchema = z.strictObject({
   std: rgb,
 }) satisfies z.ZodType<VisionTransformerConfig>;
 
+export const siglipVisionConfigSchema = z.strictObject({
+  kind: z.literal("siglip-vit"),
+  imageSize: count,
+  patch: count,
+  width: count,
+  heads: count,
+  layers: count,
+  hidden: count,
+  activation,
+  mean: rgb,
+  std: rgb,
+}) satisfies z.ZodType<SiglipVisionConfig>;
+
 export const clipTransformerConfigSchema = z.strictObject({
   kind: z.literal("clip-transformer"),
   vocabulary: count,
@@ -58,17 +73,33 @@ export const sentenceEncoderConfigSchema = z.strictObject({
   hidden: count,
 }) satisfies z.ZodType<SentenceEncoderConfig>;
 
+export const siglipTransformerConfigSchema = z.strictObject({
+  kind: z.literal("siglip-transformer"),
+  vocabulary: count,
+  contextLength: count,
+  width: count,
+  heads: count,
+  layers: count,
+  hidden: count,
+  outputs: count,
+  activation,
+}) satisfies z.ZodType<SiglipTransformerConfig>;
+
 export const imageEncoderConfigSchema = z.discriminatedUnion("kind", [
   coSwinConfigSchema,
   visionTransformerConfigSchema,
+  siglipVisionConfigSchema,
 ]);
 export const textEncoderConfigSchema = z.discriminatedUnion("kind", [
   clipTransformerConfigSchema,
   sentenceEncoderConfigSchema,
+  siglipTransformerConfigSchema,
 ]);
 
 export const twoTowerConfigSchema = z.strictObject({
   image: imageEncoderConfigSchema,
   text: textEncoderConfigSchema,
   embedding: count,
+  projection: z.enum(["linear", "none"]).optional(),
+  scoring: z.enum(["softmax", "sigmoid"]).optional(),
 });

@@ -4,9 +4,10 @@ import { CheckpointFolder } from "./checkpoint-folder.ts";
 import { clipHuggingFace } from "./clip-huggingface.ts";
 import { florenceCheckpoint } from "./florence-checkpoint.ts";
 import { openClip } from "./open-clip.ts";
+import { siglip } from "./siglip.ts";
 
 /** Every family of checkpoints that can be read; the first that recognizes a folder reads it. */
-export const checkpointFormats: readonly CheckpointFormat[] = [florenceCheckpoint, clipHuggingFace, openClip];
+export const checkpointFormats: readonly CheckpointFormat[] = [florenceCheckpoint, clipHuggingFace, siglip, openClip];
 
 /**
  * Reads a checkpoint folder of any known family.

@@ -56,8 +56,8 @@ export function encodeTowers(checkpoint: Checkpoint, description: ExportedModel)
 }
 
 /** Throws `too-large` for a tower that protobuf, which ONNX is written in, cannot hold. */
-export function requireOneFile(file: string, modules: readonly object[]): void {
-  const bytes = 4 * modules.reduce((sum, module) => sum + countParameters(module), 0);
+export function requireOneFile(file: string, modules: readonly (object | undefined)[]): void {
+  const bytes = 4 * modules.reduce((sum, module) => sum + (module ? countParameters(module) : 0), 0);
   if (bytes <= largestFile) return;
   const rule = `${file}: must hold less than ${largestFile} bytes of weights, as an ONNX file can`;
   throw new UserError("too-large", `${rule}, got ${bytes}. Export the other tower alone, or safetensors.`);

@@ -1,4 +1,5 @@
 import type { RgbImage } from "../core/image.ts";
+import type { Scoring } from "../core/scoring.ts";
 
 /** A loaded two-tower model, ready for inference: what every command, task and route is written against. */
 export interface FlorenceModel {
@@ -8,8 +9,10 @@ export interface FlorenceModel {
   readonly fingerprint: string;
   /** Length of every embedding. */
   readonly embedDim: number;
-  /** The learnt factor on cosine similarities before a softmax (not its logarithm). */
+  /** The learnt factor on cosine similarities (not its logarithm). */
   readonly logitScale: number;
+  /** How scaled similarities become probabilities. */
+  readonly scoring: Scoring;
   /** L2-normalised embeddings, one an image, in order. */
   embedImages(images: readonly RgbImage[]): Promise<Float32Array[]>;
   /** L2-normalised embeddings, one a text, in order. */

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import type { RgbImage } from "../core/image.ts";
+import type { Scoring } from "../core/scoring.ts";
 import { encodeBatch } from "../data/tokenizers/tokenizer.ts";
 import { preprocess } from "../data/transforms.ts";
 import { input } from "../graph/tensor.ts";
@@ -48,6 +49,7 @@ class LoadedModel implements FlorenceModel {
   readonly fingerprint: string;
   readonly embedDim: number;
   readonly logitScale: number;
+  readonly scoring: Scoring;
   readonly #checkpoint: Checkpoint;
   readonly #tower: TwoTower;
   readonly #programs = new Map<string, Promise<Program>>();
@@ -57,6 +59,8 @@ class LoadedModel implements FlorenceModel {
     this.fingerprint = fingerprint;
     this.embedDim = checkpoint.architecture.embedding;
     this.logitScale = Math.exp((checkpoint.weights.get("logitScale") as Float32Array)[0]);
+    const bias = checkpoint.weights.get("logitBias")?.[0];
+    this.scoring = bias === undefined ? { kind: "softmax" } : { kind: "sigmoid", bias };
     this.#checkpoint = checkpoint;
     this.#tower = new TwoTower(checkpoint.architecture);
   }

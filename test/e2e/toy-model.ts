@@ -29,6 +29,7 @@ export function toyModel(options: { fingerprint?: string; delayMs?: number; log?
     fingerprint: createHash("sha256").update(fingerprint).digest("hex"),
     embedDim: 8,
     logitScale: 50,
+    scoring: { kind: "softmax" },
     async embedImages(images) {
       log?.imageBatches.push(images.length);
       if (images.some(({ width, height }) => width === 7 && height === 7)) {

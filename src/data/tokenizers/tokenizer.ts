@@ -8,7 +8,7 @@ export interface Tokenizer {
   readonly vocabularySize: number;
   /** Everything that decides the ids of a text; goes into a model's fingerprint. */
   readonly fingerprintParts: string;
-  /** Ids with the special tokens, cut to `contextLength`, not padded. */
+  /** Ids with the special tokens, cut to `contextLength`; padded only for encoders that read padding as they do words. */
   encode(text: string): Int32Array;
 }
 

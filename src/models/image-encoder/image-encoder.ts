@@ -1,10 +1,18 @@
 import { CoSwin, type CoSwinConfig } from "./coswin.ts";
+import { type SiglipVisionConfig, SiglipVisionTransformer } from "./siglip-vit.ts";
 import { VisionTransformer, type VisionTransformerConfig } from "./vit.ts";
 
-export type ImageEncoderConfig = CoSwinConfig | VisionTransformerConfig;
-export type ImageEncoder = CoSwin | VisionTransformer;
+export type ImageEncoderConfig = CoSwinConfig | VisionTransformerConfig | SiglipVisionConfig;
+export type ImageEncoder = CoSwin | VisionTransformer | SiglipVisionTransformer;
 
 /** The image encoder that a configuration describes. */
 export function createImageEncoder(config: ImageEncoderConfig): ImageEncoder {
-  return config.kind === "coswin" ? new CoSwin(config) : new VisionTransformer(config);
+  switch (config.kind) {
+    case "coswin":
+      return new CoSwin(config);
+    case "vit":
+      return new VisionTransformer(config);
+    case "siglip-vit":
+      return new SiglipVisionTransformer(config);
+  }
 }

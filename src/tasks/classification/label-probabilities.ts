@@ -1,4 +1,5 @@
 import { ShapeError } from "../../core/errors.ts";
+import type { Scoring } from "../../core/scoring.ts";
 import type { Prediction } from "./types.ts";
 
 /** A linear classifier whose weights are the embeddings of class names. */
@@ -7,8 +8,14 @@ export class ZeroShotClassifier {
   readonly embedDim: number;
   readonly #classes: Float32Array; // [labels, embedDim], unit rows
   readonly #logitScale: number;
+  readonly #scoring: Scoring;
 
-  constructor(labels: readonly string[], classes: Float32Array, logitScale: number) {
+  constructor(
+    labels: readonly string[],
+    classes: Float32Array,
+    logitScale: number,
+    scoring: Scoring = { kind: "softmax" },
+  ) {
     if (labels.length === 0 || classes.length % labels.length !== 0) {
       throw new ShapeError(`ZeroShotClassifier: a row a label, got ${labels.length} labels, ${classes.length} numbers`);
     }
@@ -16,9 +23,13 @@ export class ZeroShotClassifier {
     this.embedDim = classes.length / labels.length;
     this.#classes = classes;
     this.#logitScale = logitScale;
+    this.#scoring = scoring;
   }
 
-  /** The probability of every label, in label order: softmax over logitScale · cosine. Sums to 1. */
+  /**
+   * The probability of every label, in label order: the softmax of logitScale · cosine, which sums to 1, or the sigmoid
+   * of each with the bias added.
+   */
   probabilities(imageEmbedding: Float32Array): Float64Array {
     if (imageEmbedding.length !== this.embedDim) {
       throw new ShapeError(`classify: an embedding has ${this.embedDim} numbers, got ${imageEmbedding.length}`);
@@ -30,7 +41,7 @@ export class ZeroShotClassifier {
       for (let i = 0; i < this.embedDim; i++) cosine += this.#classes[offset + i] * imageEmbedding[i];
       logits[label] = this.#logitScale * cosine;
     }
-    return softmax(logits);
+    return this.#scoring.kind === "softmax" ? softmax(logits) : sigmoid(logits, this.#scoring.bias);
   }
 
   /** The `top` most probable labels, best first; equal ones in label order. */
@@ -39,6 +50,10 @@ export class ZeroShotClassifier {
     const predictions = this.labels.map((label, i) => ({ label, probability: probabilities[i] }));
     return predictions.sort((a, b) => b.probability - a.probability).slice(0, top);
   }
+}
+
+function sigmoid(logits: Float64Array, bias: number): Float64Array {
+  return logits.map((logit) => 1 / (1 + Math.exp(-(logit + bias))));
 }
 
 function softmax(logits: Float64Array): Float64Array {

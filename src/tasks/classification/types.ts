@@ -1,7 +1,9 @@
-/** A label and how probable it is among the labels that were offered. */
+import type { Scoring } from "../../core/scoring.ts";
+
+/** A label and how probable it is, as its model scores: among the labels that were offered, or by itself. */
 export interface Prediction {
   readonly label: string;
-  /** In [0, 1]; those of all labels sum to 1. */
+  /** In [0, 1]; those of all labels sum to 1 where the model scores by softmax. */
   readonly probability: number;
 }
 
@@ -9,7 +11,9 @@ export interface Prediction {
 export interface TextEmbedder {
   readonly fingerprint: string;
   readonly embedDim: number;
-  /** The learnt factor on cosine similarities before the softmax. */
+  /** The learnt factor on cosine similarities. */
   readonly logitScale: number;
+  /** How scaled similarities become probabilities; softmax if left out. */
+  readonly scoring?: Scoring;
   embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
 }

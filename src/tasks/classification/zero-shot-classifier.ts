@@ -19,5 +19,5 @@ export async function zeroShotClassifier(
 ): Promise<ZeroShotClassifier> {
   const checked = checkLabels(labels);
   const classes = await embedClasses(model, checked, checkTemplates(templates), options);
-  return new ZeroShotClassifier(checked, classes, model.logitScale);
+  return new ZeroShotClassifier(checked, classes, model.logitScale, model.scoring);
 }

@@ -1,0 +1,107 @@
+import { readFile } from "node:fs/promises";
+import { UserError } from "../core/errors.ts";
+import { SiglipPieces } from "../data/tokenizers/siglip-text.ts";
+import { type SubwordPipeline, SubwordTokenizer } from "../data/tokenizers/subword-tokenizer.ts";
+import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
+import { TokenizerJson } from "../data/tokenizers/tokenizer-json.ts";
+import { fileError } from "../io/file-errors.ts";
+import type { CheckpointFolder } from "./checkpoint-folder.ts";
+
+const settingsFile = "tokenizer_config.json";
+
+/** What the kinds of tokenizer add to a text where the folder does not say it. */
+interface Defaults {
+  readonly padToken: string;
+  readonly prefix: readonly number[];
+  readonly suffix: readonly number[];
+}
+
+/**
+ * SigLIP's tokenizer: `spiece.model`, which SigLIP's own library reads and so gives its ids exactly; else
+ * `tokenizer.json`, where SigLIP 2 has Gemma's BPE. Every text has the full length: the model attends to padding.
+ *
+ * @param sizes  `vocabulary`: rows of the model's token table; `contextLength`: tokens it takes
+ * @throws UserError naming the file: `not-found`, `unsupported`, `corrupt`, `mismatch` (more ids than the model has)
+ */
+export async function readSiglipTokenizer(
+  folder: CheckpointFolder,
+  { vocabulary, contextLength }: { vocabulary: number; contextLength: number },
+): Promise<Tokenizer> {
+  const file = ["spiece.model", "tokenizer.json"].find((name) => folder.files.has(name));
+  if (file === undefined) {
+    const rule = `${folder.path}: must hold spiece.model or tokenizer.json`;
+    throw new UserError("not-found", `${rule}, got neither. Fetch the tokenizer too.`);
+  }
+  const content = file === "spiece.model" ? await bytesOf(folder.pathOf(file)) : await folder.json(file);
+  try {
+    const [pipeline, defaults] = content instanceof Uint8Array ? fromModel(content) : fromJson(content);
+    if (pipeline.vocabularySize > vocabulary) {
+      const rule = `must have at most the ${vocabulary} ids of the model`;
+      throw new UserError("mismatch", `${rule}, got ${pipeline.vocabularySize}.`);
+    }
+    const special = await specialIds(folder, pipeline, defaults);
+    return new SubwordTokenizer({ pipeline, contextLength, ...special });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.code, `${folder.pathOf(file)}: ${error.message}`, { cause: error });
+  }
+}
+
+function fromModel(bytes: Uint8Array): [SubwordPipeline, Defaults] {
+  const pipeline = new SiglipPieces(bytes);
+  return [pipeline, { padToken: "</s>", prefix: [], suffix: [requireId(pipeline, "</s>")] }];
+}
+
+function fromJson(json: unknown): [SubwordPipeline, Defaults] {
+  // Gemma's file says nothing of case, but SigLIP 2 was trained on lower-cased texts: arXiv:2502.14786 §2.
+  const type = ((json as { model?: { type?: unknown } } | null)?.model ?? {}).type;
+  const pipeline = new TokenizerJson(json, { lowerCase: type === "BPE" });
+  const { prefix, suffix, modelType } = pipeline;
+  return [pipeline, { padToken: modelType === "BPE" ? "<pad>" : "</s>", prefix, suffix }];
+}
+
+/** Ids around a text, and of its padding, as `tokenizer_config.json` has them. */
+async function specialIds(
+  folder: CheckpointFolder,
+  pipeline: SubwordPipeline,
+  { padToken, prefix, suffix }: Defaults,
+): Promise<{ prefix: readonly number[]; suffix: readonly number[]; padId: number }> {
+  const setting = (name: string) => folder.field(settingsFile, name);
+  const side = await setting("padding_side");
+  if (side !== undefined && side !== "right") {
+    const rule = `${settingsFile}: padding_side must be "right", as the model was trained`;
+    throw new UserError("unsupported", `${rule}, got ${JSON.stringify(side)}.`);
+  }
+  const idOf = async (name: string, fallback: string): Promise<number> =>
+    requireId(pipeline, contentOf(await setting(name)) ?? fallback);
+  const [addsStart, addsEnd] = [await setting("add_bos_token"), await setting("add_eos_token")];
+  const isStated = typeof addsStart === "boolean" || typeof addsEnd === "boolean";
+  const isBpe = pipeline instanceof TokenizerJson && pipeline.modelType === "BPE";
+  return {
+    // Where one of them is stated, the other is off and the file's template does not count, as in the reference.
+    prefix: !isBpe || !isStated ? prefix : addsStart === true ? [await idOf("bos_token", "<bos>")] : [],
+    suffix: !isBpe || !isStated ? suffix : addsEnd === true ? [await idOf("eos_token", "<eos>")] : [],
+    padId: await idOf("pad_token", padToken),
+  };
+}
+
+/** A token stands there as its text, or as an object that has it. */
+function contentOf(token: unknown): string | undefined {
+  if (typeof token === "string") return token;
+  const content = typeof token === "object" && token !== null && "content" in token ? token.content : undefined;
+  return typeof content === "string" ? content : undefined;
+}
+
+function requireId(pipeline: SubwordPipeline, token: string): number {
+  const id = pipeline.idOf(token);
+  if (id !== undefined) return id;
+  throw new UserError("mismatch", `the vocabulary must hold ${JSON.stringify(token)}, it does not.`);
+}
+
+async function bytesOf(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw fileError(path, error);
+  }
+}
