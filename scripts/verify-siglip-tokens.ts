@@ -17,7 +17,9 @@ if (folders.length === 0) {
   process.exitCode = 2;
 }
 for (const folder of folders) {
-  const { contextLength, padId, cases } = JSON.parse(await readFile(join(folder, "tokens.json"), "utf8")) as StoredTokens;
+  const { contextLength, padId, cases } = JSON.parse(
+    await readFile(join(folder, "tokens.json"), "utf8"),
+  ) as StoredTokens;
   const sizes = { vocabulary: Number.POSITIVE_INFINITY, contextLength };
   const tokenizer = await readSiglipTokenizer(await CheckpointFolder.open(folder), sizes);
   const wrong = cases.flatMap(({ text, ids }) => {
