@@ -99,6 +99,13 @@ describe("transforms equal torchvision", () => {
     );
   });
 
+  it("cuts the centre out of a larger picture where one is asked for", () => {
+    const image = source(60, 41);
+    const config = { size: 16, resize: "shorter-side", resizeTo: 19, filter: "bicubic" } as const;
+    const expected = centerCrop(resizeShorterSide(image, 19, "bicubic"), 16);
+    expect(preprocess(image, config)).toEqual(expected.data);
+  });
+
   it("squashes without keeping the aspect", () => {
     const config = { size: 16, resize: "squash", filter: "bilinear", mean: [0, 0, 0], std: [1, 1, 1] } as const;
     expect(preprocess(source(40, 20), config)).toEqual(resize(source(40, 20), 16, 16, "bilinear").data);

@@ -6,6 +6,8 @@ import { type ResamplingFilter, resize } from "./resize.ts";
 export interface PreprocessConfig {
   readonly size: number; // side of the square input, pixels
   readonly resize: "shorter-side" | "squash"; // keep the aspect and crop the centre, or ignore the aspect
+  /** What the shorter side becomes before the centre of `size` is cut out, at least `size`; left out if it is `size`. */
+  readonly resizeTo?: number | undefined;
   readonly filter: "bicubic" | "bilinear";
   /** Where the central crop starts when its margin is odd: half of it rounded (torchvision; left out), or down (transformers). */
   readonly cropStart?: "rounded" | "floored" | undefined;
@@ -67,7 +69,7 @@ export function preprocess(
 ): Uint8Array {
   const { size, filter } = config;
   if (config.resize === "squash") return resize(image, size, size, filter).data;
-  const [width, height] = shorterSideDimensions(image, size);
+  const [width, height] = shorterSideDimensions(image, config.resizeTo ?? size);
   const start = config.cropStart === "floored" ? Math.floor : roundHalfToEven;
   const window = [start((width - size) / 2), start((height - size) / 2), size, size] as const;
   return resize(image, width, height, filter, { window }).data; // a 1×60,000 strip must not become 224×13,440,000

@@ -219,6 +219,10 @@ const operations: Readonly<Record<number, Operation>> = {
     const args = m.pop();
     m.push(m.reduce(m.pop(), args)); // REDUCE
   },
+  129: (m) => {
+    const args = m.pop();
+    m.push(m.reduce(m.pop(), args)); // NEWOBJ: a class instead of a function, which is the handler's to tell
+  },
   98: (m) => {
     m.pop(); // BUILD: attributes of a dictionary, such as a state dict's `_metadata`, are of no use here
     if (!(m.top() instanceof Map)) throw new Error("only a dictionary may have attributes");

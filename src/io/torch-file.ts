@@ -101,7 +101,12 @@ function parse(path: string, bytes: Uint8Array): unknown {
 function reduce(callee: PickleGlobal, args: readonly unknown[]): unknown {
   switch (`${callee}`) {
     case "collections.OrderedDict":
+    case "yacs.config.CfgNode": // a dictionary too: the settings that training scripts save beside the weights
       if (args.length === 0) return new Map();
+      break;
+    case "__builtin__.set": // among the attributes of such settings
+    case "builtins.set":
+      if (Array.isArray(args[0])) return args[0];
       break;
     case "torch._utils._rebuild_parameter":
       if (args[0] instanceof TorchTensor) return args[0];

@@ -61,6 +61,7 @@ export const clipTransformerConfigSchema = z.strictObject({
   heads: count,
   layers: count,
   activation,
+  epsilon: z.number().positive().optional(),
 }) satisfies z.ZodType<ClipTransformerConfig>;
 
 export const sentenceEncoderConfigSchema = z.strictObject({

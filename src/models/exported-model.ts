@@ -22,6 +22,7 @@ export const exportedModelSchema = z.strictObject({
       file: z.literal("image.onnx"),
       size: count,
       resize: z.enum(["shorter-side", "squash"]),
+      resizeTo: count.optional(),
       filter: z.enum(["bicubic", "bilinear"]),
       cropStart: z.enum(["rounded", "floored"]).optional(),
     })

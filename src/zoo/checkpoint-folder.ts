@@ -43,11 +43,7 @@ export class CheckpointFolder {
 
   /** A JSON file of a known form. @throws UserError `unsupported` naming the field */
   async parse<Schema extends z.ZodType>(file: string, schema: Schema): Promise<z.infer<Schema>> {
-    const result = schema.safeParse(await this.json(file));
-    if (result.success) return result.data;
-    const issue = result.error.issues[0];
-    const field = issue?.path.join(".") || "the whole";
-    throw new UserError("unsupported", `${this.pathOf(file)}: ${field} is not right: ${issue?.message}.`);
+    return parseConfig(this.pathOf(file), await this.json(file), schema);
   }
 
   /** A field of a JSON file that may lack it, or be no JSON at all: for telling formats apart. */
@@ -56,6 +52,15 @@ export class CheckpointFolder {
     const value = await this.json(file).catch(() => undefined);
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
   }
+}
+
+/** A configuration's value in its known form. @throws UserError `unsupported` naming the file and the field */
+export function parseConfig<Schema extends z.ZodType>(path: string, value: unknown, schema: Schema): z.infer<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const field = issue?.path.join(".") || "the whole";
+  throw new UserError("unsupported", `${path}: ${field} is not right: ${issue?.message}.`);
 }
 
 function parseJson(text: string, path: string): unknown {

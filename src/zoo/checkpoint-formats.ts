@@ -5,9 +5,16 @@ import { clipHuggingFace } from "./clip-huggingface.ts";
 import { florenceCheckpoint } from "./florence-checkpoint.ts";
 import { openClip } from "./open-clip.ts";
 import { siglip } from "./siglip.ts";
+import { unicl } from "./unicl.ts";
 
 /** Every family of checkpoints that can be read; the first that recognizes a folder reads it. */
-export const checkpointFormats: readonly CheckpointFormat[] = [florenceCheckpoint, clipHuggingFace, siglip, openClip];
+export const checkpointFormats: readonly CheckpointFormat[] = [
+  florenceCheckpoint,
+  clipHuggingFace,
+  siglip,
+  openClip,
+  unicl,
+];
 
 /**
  * Reads a checkpoint folder of any known family.

@@ -33,11 +33,11 @@ ${image ? "const [embedding] = await model.embedImages([file]);" : 'const [embed
 `;
 }
 
-function imageSection({ size, resize, filter }: NonNullable<ExportedModel["image"]>): string {
+function imageSection({ size, resize, resizeTo = size, filter }: NonNullable<ExportedModel["image"]>): string {
   const how =
     resize === "squash"
       ? `Resize to ${size}×${size}, the aspect ignored`
-      : `Resize so that the shorter side is ${size}, then crop the central ${size}×${size}`;
+      : `Resize so that the shorter side is ${resizeTo}, then crop the central ${size}×${size}`;
   return `
 ## Pictures
 

@@ -36,6 +36,14 @@ export class ForeignTensors {
     return tensor.data;
   }
 
+  /** Takes a tensor that holds no weights but must be what we compute. @throws UserError `mismatch` naming the first other value */
+  requireValues(name: string, shape: readonly number[], expected: ArrayLike<number>): void {
+    const stored = this.take(name, shape);
+    const at = stored.findIndex((value, i) => value !== expected[i]);
+    if (at < 0) return;
+    throw new UserError("mismatch", `${this.#path}: ${name} must have ${expected[at]} at ${at}, got ${stored[at]}.`);
+  }
+
   /** Several tensors one after the other, as rows of one. */
   takeJoined(names: readonly string[], shape: readonly number[]): Float32Array {
     const parts = names.map((name) => this.take(name, shape));

@@ -23,12 +23,15 @@ export const modelConfigSchema = z.strictObject({
   name: z.string(),
   architecture: twoTowerConfigSchema,
   tokenizer: tokenizerConfigSchema,
-  preprocessing: z.strictObject({
-    size: z.int().positive(),
-    resize: z.enum(["shorter-side", "squash"]),
-    filter: z.enum(["bicubic", "bilinear"]),
-    cropStart: z.enum(["rounded", "floored"]).optional(),
-  }),
+  preprocessing: z
+    .strictObject({
+      size: z.int().positive(),
+      resize: z.enum(["shorter-side", "squash"]),
+      resizeTo: z.int().positive().optional(),
+      filter: z.enum(["bicubic", "bilinear"]),
+      cropStart: z.enum(["rounded", "floored"]).optional(),
+    })
+    .refine(({ size, resizeTo = size }) => resizeTo >= size, "resizeTo must be at least size"),
 });
 
 export type ModelConfig = z.infer<typeof modelConfigSchema>;

@@ -9,6 +9,7 @@ import { readClipTokenizer } from "./clip-tokenizer-files.ts";
 import type { ForeignTensors } from "./foreign-tensors.ts";
 import { takeNorm } from "./huggingface-blocks.ts";
 import type { ModelConfig } from "./model-config.ts";
+import { takeResidualBlocks } from "./residual-blocks.ts";
 
 const count = z.int().positive();
 const rgb = z.tuple([z.number(), z.number(), z.number()]);
@@ -136,30 +137,4 @@ function importWeights({ model_cfg }: OpenClipConfig, tensors: ForeignTensors): 
   weights.set("textProjection.weight", tensors.takeTransposed("text_projection", [text.width, embed_dim]));
   weights.set("logitScale", tensors.take("logit_scale", []));
   return weights;
-}
-
-/** Transformer blocks as OpenAI's CLIP names them, with the joint projection that PyTorch's attention has. */
-function takeResidualBlocks(
-  tensors: ForeignTensors,
-  fromLayers: string,
-  toBlocks: string,
-  { width, hidden, layers }: { width: number; hidden: number; layers: number },
-  weights: Weights,
-): void {
-  for (let i = 0; i < layers; i++) {
-    const [from, to] = [`${fromLayers}.${i}`, `${toBlocks}.${i}`];
-    takeNorm(tensors, `${from}.ln_1`, `${to}.norm1`, width, weights);
-    takeNorm(tensors, `${from}.ln_2`, `${to}.norm2`, width, weights);
-    weights.set(`${to}.attn.qkv.weight`, tensors.take(`${from}.attn.in_proj_weight`, [3 * width, width]));
-    weights.set(`${to}.attn.qkv.bias`, tensors.take(`${from}.attn.in_proj_bias`, [3 * width]));
-    const maps = [
-      ["attn.out_proj", "attn.proj", width, width],
-      ["mlp.c_fc", "mlp.fc1", hidden, width],
-      ["mlp.c_proj", "mlp.fc2", width, hidden],
-    ] as const;
-    for (const [theirs, ours, outputs, inputs] of maps) {
-      weights.set(`${to}.${ours}.weight`, tensors.take(`${from}.${theirs}.weight`, [outputs, inputs]));
-      weights.set(`${to}.${ours}.bias`, tensors.take(`${from}.${theirs}.bias`, [outputs]));
-    }
-  }
 }

@@ -54,7 +54,7 @@ function fromModel(bytes: Uint8Array): [SubwordPipeline, Defaults] {
 
 function fromJson(json: unknown): [SubwordPipeline, Defaults] {
   // Gemma's file says nothing of case, but SigLIP 2 was trained on lower-cased texts: arXiv:2502.14786 §2.
-  const type = ((json as { model?: { type?: unknown } } | null)?.model ?? {}).type;
+  const type = (json as { model?: { type?: unknown } } | null)?.model?.type;
   const pipeline = new TokenizerJson(json, { lowerCase: type === "BPE" });
   const { prefix, suffix, modelType } = pipeline;
   return [pipeline, { padToken: modelType === "BPE" ? "<pad>" : "</s>", prefix, suffix }];

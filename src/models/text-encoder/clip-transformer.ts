@@ -17,6 +17,7 @@ export interface ClipTransformerConfig {
   heads: number;
   layers: number;
   activation: ActivationName;
+  epsilon?: number | undefined; // of the norms; 1e-5 if left out, as CLIP has it
 }
 
 /**
@@ -31,7 +32,7 @@ export class ClipTransformer {
   readonly #config: ClipTransformerConfig;
 
   constructor(config: ClipTransformerConfig) {
-    const { vocabulary, contextLength, width, heads, layers, activation } = config;
+    const { vocabulary, contextLength, width, heads, layers, activation, epsilon = 1e-5 } = config;
     const attentionStd = width ** -0.5;
     const outputStd = attentionStd * (2 * layers) ** -0.5;
     this.tokenEmbedding = new Parameter([vocabulary, width], normal(0.02));
@@ -44,13 +45,14 @@ export class ClipTransformer {
           heads,
           hidden: 4 * width,
           activation,
+          epsilon,
           initialize: {
             attention: [normal(attentionStd), normal(outputStd)],
             mlp: [normal((2 * width) ** -0.5), normal(outputStd)],
           },
         }),
     );
-    this.norm = new LayerNorm(width);
+    this.norm = new LayerNorm(width, epsilon);
     this.#config = config;
   }
 
