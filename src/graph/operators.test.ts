@@ -14,6 +14,7 @@ import { resizeBilinear, sampleBilinear } from "./sampling.ts";
 import { concat, pad, roll, slice, split, transpose } from "./shaping.ts";
 import { logSoftmax, normalizeL2, softmax } from "./softmax.ts";
 import { constant, type Shape, type Tensor } from "./tensor.ts";
+import { convolveTokens } from "./token-convolution.ts";
 
 const positive = (shape: Shape) => randomData(shape, "positive", 0.5, 2);
 /** Values at least 0.1 apart and from 0, so that a difference step crosses no kink. */
@@ -45,7 +46,19 @@ const convolutionCase = (name: string, x: Shape, w: Shape, options: Parameters<t
   build: (a, b, c) => convolution(a as Tensor, b as Tensor, c, options),
 });
 
+/** Of a 2×3 map, kernel 3: the token under each tap, row by row. */
+const neighboursOf2x3 = Int32Array.from({ length: 6 * 9 }, (_, i) => {
+  const [token, tap] = [Math.floor(i / 9), i % 9];
+  const [row, column] = [Math.floor(token / 3) + Math.floor(tap / 3) - 1, (token % 3) + (tap % 3) - 1];
+  return row >= 0 && row < 2 && column >= 0 && column < 3 ? row * 3 + column : -1;
+});
+
 const cases: Case[] = [
+  {
+    name: "convolveTokens",
+    shapes: [[2, 6, 2], [3, 2, 3, 3], [3]],
+    build: (x, w, b) => convolveTokens(x as Tensor, w as Tensor, b as Tensor, neighboursOf2x3),
+  },
   { name: "add, broadcast", shapes: [[2, 3], [3]], build: (a, b) => add(a as Tensor, b as Tensor) },
   {
     name: "add, both stretch",

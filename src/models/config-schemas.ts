@@ -15,6 +15,7 @@ export const coSwinConfigSchema = z.strictObject({
   imageSize: count,
   width: count,
   depths: z.array(count).min(1),
+  convolutionStages: z.int().nonnegative().optional(),
   headWidth: count,
   window: count,
   mlpRatio: z.number().positive(),

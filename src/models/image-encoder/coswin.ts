@@ -8,6 +8,7 @@ import type { DropPath } from "../../nn/drop-path.ts";
 import { linearDropRates } from "../../nn/drop-path.ts";
 import { LayerNorm } from "../../nn/layer-norm.ts";
 import { TokenMap } from "../../nn/token-map.ts";
+import { ConvolutionBlock } from "./convolution-block.ts";
 import { ConvolutionalEmbedding, type Downsampling, PatchMerging } from "./coswin-embedding.ts";
 import { SwinBlock } from "./swin-block.ts";
 
@@ -16,6 +17,7 @@ export interface CoSwinConfig {
   imageSize: number; // pixels on a side
   width: number; // channels of the first stage; doubled by each later one
   depths: readonly number[]; // blocks by stage
+  convolutionStages?: number | undefined; // so many first stages have convolutional blocks, the rest attention; 0 if left out
   headWidth: number; // channels of an attention head
   window: number; // tokens on a side; a stage with a smaller map takes one window for all of it
   mlpRatio: number;
@@ -64,7 +66,7 @@ export class CoSwin {
         : new ConvolutionalEmbedding({ inputs: 3, outputs: width, kernel: 4, stride: 4, padding: 0 });
     let size = this.patchEmbed.outputSize({ height: config.imageSize, width: config.imageSize });
     this.stages = depths.map((depth, s) => {
-      const stage = new CoSwinStage(config, width * 2 ** s, depth, s < depths.length - 1, size.height);
+      const stage = new CoSwinStage(config, { stage: s, depth, side: size.height });
       size = stage.downsample?.outputSize(size) ?? size;
       return stage;
     });
@@ -111,24 +113,27 @@ export class CoSwin {
 
 /** Blocks at one resolution, windows shifted in every other one, then a step down to the next stage. */
 export class CoSwinStage {
-  readonly blocks: readonly SwinBlock[];
+  readonly blocks: readonly (SwinBlock | ConvolutionBlock)[];
   readonly downsample: Downsampling | undefined;
   readonly #width: number;
 
-  constructor(config: CoSwinConfig, width: number, depth: number, hasNext: boolean, side: number) {
+  constructor(config: CoSwinConfig, { stage, depth, side }: { stage: number; depth: number; side: number }) {
+    const width = config.width * 2 ** stage;
+    const hasNext = stage < config.depths.length - 1;
+    const isConvolutional = stage < (config.convolutionStages ?? 0);
     const whole = side <= config.window;
     const window = whole ? side : config.window;
-    this.blocks = Array.from(
-      { length: depth },
-      (_, i) =>
-        new SwinBlock({
-          width,
-          heads: Math.max(1, width / config.headWidth),
-          window,
-          shift: whole || i % 2 === 0 ? 0 : Math.floor(window / 2),
-          mlpRatio: config.mlpRatio,
-          activation: config.activation,
-        }),
+    this.blocks = Array.from({ length: depth }, (_, i) =>
+      isConvolutional
+        ? new ConvolutionBlock({ width, activation: config.activation })
+        : new SwinBlock({
+            width,
+            heads: Math.max(1, width / config.headWidth),
+            window,
+            shift: whole || i % 2 === 0 ? 0 : Math.floor(window / 2),
+            mlpRatio: config.mlpRatio,
+            activation: config.activation,
+          }),
     );
     this.#width = width;
     if (hasNext) {
