@@ -126,7 +126,7 @@ describe("folders of classes", () => {
       length: 2,
       label: `class_${i % 9_990}`,
     }));
-    put("many/rows.jsonl", rows.map((row) => JSON.stringify(row)).join("\n"));
+    put("many/table.jsonl", rows.map((row) => JSON.stringify(row)).join("\n"));
     put("many/images.bin", Buffer.alloc(20_001));
     put("many/classes.txt", Array.from({ length: 10_000 }, (_, i) => `class ${i}`).join("\n"));
     const set = await open("many");
