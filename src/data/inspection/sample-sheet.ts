@@ -11,7 +11,7 @@ const tile = 112; // pixels a side
 const textHeight = 34; // pixels under a tile: two lines
 const gap = 8;
 const columns = 10;
-const lineLength = 18; // characters that fit under a tile
+const lineLength = 19; // characters that fit under a tile
 
 /** A picture of the sheet, or what it could not be read for. */
 interface Sample extends PlacedImage {
@@ -105,7 +105,7 @@ function labelSvg({ caption, picture }: Sample, left: number, top: number): stri
   const cross = `<path d="M${left} ${top}h${tile}v${tile}h-${tile}zl${tile} ${tile}m0-${tile}l-${tile} ${tile}" fill="#ddd" stroke="#c33" stroke-width="2"/>`;
   const lines = wrapped(caption).map((line, i) => {
     const y = top + tile + 13 + 14 * i;
-    return `<text x="${left + tile / 2}" y="${y}" text-anchor="middle" font-family="sans-serif" font-size="12" fill="#222">${escaped(line)}</text>`;
+    return `<text x="${left + tile / 2}" y="${y}" text-anchor="middle" font-family="sans-serif" font-size="11" fill="#222">${escaped(line)}</text>`;
   });
   return (picture ? "" : cross) + lines.join("");
 }
@@ -154,8 +154,6 @@ function page(set: OpenedLabelledSet, samples: readonly Sample[]): string {
 
 function escaped(text: string): string {
   const entities: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: XML allows no control characters, captions may hold some
-  return text
-    .replace(/[&<>"]/g, (character) => entities[character])
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, "");
+  // XML allows no control characters; captions may hold some.
+  return text.replace(/[&<>"]/g, (character) => entities[character]).replace(/[^\P{Cc}\t\n\r]/gu, "");
 }
