@@ -7,6 +7,7 @@ export type FindingKind =
   | "contradicting-labels" // the same picture under different labels
   | "duplicate" // the same bytes twice in one split
   | "near-duplicate" // pictures of one split that look the same
+  | "not-judged" // near-copies that were not looked for
   | "wrong-extension"
   | "class-empty"
   | "class-absent"

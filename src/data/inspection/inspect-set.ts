@@ -3,8 +3,9 @@ import type { SetNote } from "../labelled/entry.ts";
 import type { SplitName } from "../labelled/labelled-set.ts";
 import type { OpenedLabelledSet } from "../labelled/open-labelled-set.ts";
 import type { DatasetFormat } from "../readers/open-dataset.ts";
-import { allImages, exactDuplicates, exactFindings, nearFindings } from "./duplicates.ts";
+import { allImages, exactDuplicates, exactFindings } from "./duplicates.ts";
 import { bySeverity, type Finding, findingOf } from "./finding.ts";
+import { nearFindings } from "./near-duplicates.ts";
 import { type ScanOptions, scanImages } from "./scan-images.ts";
 import {
   type CaptionStatistics,
@@ -133,7 +134,7 @@ function classFindings(classes: readonly ClassCount[], isMultiLabel: boolean): F
   const smallest = present.reduce((a, b) => (b.total < a.total ? b : a), present[0]);
   const isUneven = present.length > 1 && largest.total >= imbalance * smallest.total;
   const times = isUneven ? Math.round(largest.total / smallest.total) : 0;
-  const pair = isUneven ? [`${largest.name}: ${largest.total}`, `${smallest.name}: ${smallest.total}`] : [];
+  const pair = isUneven ? [`${largest.name}: ${largest.total}, ${smallest.name}: ${smallest.total}`] : [];
   return [
     ...findingOf(
       "one-image-class",

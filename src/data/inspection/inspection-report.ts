@@ -70,7 +70,8 @@ function findingLines(findings: readonly Finding[]): string[] {
     const shown = items.slice(0, itemsShown).map((item) => `    ${shortened(item, longestItem)}`);
     const rest =
       number > itemsShown ? [`    … and ${grouped(number - itemsShown)} more (all of them with --json)`] : [];
-    return [`${severity}: ${grouped(number)} × ${message}`, ...shown, ...rest];
+    const times = number > 1 ? `${grouped(number)} × ` : "";
+    return [`${severity}: ${times}${message}`, ...shown, ...rest];
   });
 }
 
