@@ -4,6 +4,7 @@ import { UserError } from "../../core/errors.ts";
 import { openPackedFile, readUnpacked } from "../../io/archives.ts";
 import { unpackedFile } from "../../io/unpacked-files.ts";
 import type { LabelledEntry, ListContext } from "./entry.ts";
+import { fashionClasses, type IdxSizes, idxSizes } from "./idx-format.ts";
 import type { SplitName } from "./labelled-set.ts";
 
 /** A pair of idx files, plain or gzipped: images, and their labels. */
@@ -13,15 +14,10 @@ export interface IdxPair {
   readonly split?: SplitName;
 }
 
-const fashion = [
-  ...["t-shirt or top", "trouser", "pullover", "dress", "coat"],
-  ...["sandal", "shirt", "sneaker", "bag", "ankle boot"],
-];
-
 /** Class names of sets whose idx files hold numbers only, by the SHA-256 of an unpacked label file. */
 const knownClasses: Readonly<Record<string, readonly string[]>> = {
-  bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9: fashion, // Fashion-MNIST, training labels
-  "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34": fashion, // its test labels
+  bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9: fashionClasses, // Fashion-MNIST, training labels
+  "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34": fashionClasses, // its test labels
 };
 
 /** The class names that belong to a label file, known by its bytes: Fashion-MNIST's. Xiao et al., arXiv:1708.07747. */
@@ -71,26 +67,4 @@ async function readIdxHeader(name: string, path: string, axes: number): Promise<
   } finally {
     await file.close();
   }
-}
-
-interface IdxSizes {
-  readonly sizes: readonly number[];
-  readonly start: number; // of the values
-}
-
-/** Reads the header: two zero bytes, the type (8: bytes), the number of axes, then their sizes, big-endian. */
-function idxSizes(path: string, bytes: Uint8Array, fileSize: number, axes: number): IdxSizes {
-  const start = 4 + 4 * axes;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < start || view.getUint16(0) !== 0) {
-    throw new UserError("corrupt", `${path}: must begin with an idx header, got other bytes. Fetch it anew.`);
-  }
-  if (view.getUint8(2) !== 8 || view.getUint8(3) !== axes) {
-    const got = `type ${view.getUint8(2)} and ${view.getUint8(3)} axes`;
-    throw new UserError("unsupported", `${path}: must be idx of bytes (type 8) with ${axes} axes, got ${got}.`);
-  }
-  const sizes = Array.from({ length: axes }, (_, axis) => view.getUint32(4 + 4 * axis));
-  const expected = start + sizes.reduce((product, size) => product * size, 1);
-  if (fileSize === expected && sizes.every((size) => size > 0)) return { sizes, start };
-  throw new UserError("corrupt", `${path}: must have ${expected} bytes unpacked, got ${fileSize}. Fetch it anew.`);
 }
