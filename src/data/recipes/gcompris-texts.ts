@@ -25,7 +25,31 @@ function translatedText(body: string, field: string): string | undefined {
   return found?.replace(/\\n/g, " ").replace(/\\(.)/g, "$1").replace(/\s+/g, " ").trim();
 }
 
-/** What a file's name says: "screwDriver2.webp" reads "screw driver"; undefined for a name without words. */
+/** Names that say too little, or are spelt otherwise than the thing's name. */
+const properNames: ReadonlyMap<string, string> = new Map([
+  ["blackslate", "slate blackboard"],
+  ["buffetset", "buffet set"],
+  ["bulb", "light bulb"],
+  ["burj", "burj khalifa"],
+  ["empire state", "empire state building"],
+  ["geothermal", "geothermal power plant"],
+  ["kutub minar", "qutub minar"],
+  ["le musee", "louvre museum"],
+  ["plier", "pliers"],
+  ["screw driver", "screwdriver"],
+  ["solar", "solar power"],
+  ["spray", "spray bottle"],
+  ["tweezer", "tweezers"],
+  ["weighing machine", "weighing scale"],
+  ["zimni palace", "winter palace"],
+]);
+
+/** A title as a class: "Taj Mahal, India" and "The Great Wall of China" without country and article, in lower case. */
+export function titleAsLabel(title: string): string {
+  return title.replace(/,.*$/, "").replace(/^The /, "").toLowerCase();
+}
+
+/** What a file's name says: "screwDriver2.webp" reads "screwdriver"; undefined for a name that says nothing. */
 export function nameInWords(path: string): string | undefined {
   const stem = path.slice(path.lastIndexOf("/") + 1).replace(/\.\w+$/, "");
   const words = stem
@@ -34,7 +58,8 @@ export function nameInWords(path: string): string | undefined {
     .replace(/_/g, " ")
     .trim()
     .toLowerCase();
-  return words.length > 1 ? words : undefined;
+  if (words.length < 2 || words === "monument") return undefined;
+  return properNames.get(words) ?? words;
 }
 
 /** The first sentence of a text, without its full stop. */

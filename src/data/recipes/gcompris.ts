@@ -1,6 +1,6 @@
 import { type PackageReference, packageEntries } from "../../io/packages.ts";
 import { readQtResources } from "../../io/qt-resources.ts";
-import { explainedPictures, firstSentence, nameInWords } from "./gcompris-texts.ts";
+import { explainedPictures, firstSentence, nameInWords, titleAsLabel } from "./gcompris-texts.ts";
 import { decodeSquare, fitTitles } from "./pictures.ts";
 import type { Recipe, RecipeContext, RecipeSample } from "./recipe.ts";
 
@@ -25,7 +25,7 @@ async function* samples(context: RecipeContext): AsyncGenerator<RecipeSample> {
     if (path.endsWith(`/${sorted}.rcc`)) {
       for (const file of files.filter((one) => sortedFolders.test(one.path))) {
         const label = nameInWords(file.path);
-        if (label === undefined || label === "monument") context.leaveOut("no describing name");
+        if (label === undefined) context.leaveOut("no describing name");
         else yield sample(file.path, file.bytes, [label], label);
       }
       continue;
@@ -36,7 +36,7 @@ async function* samples(context: RecipeContext): AsyncGenerator<RecipeSample> {
       for (const { path: picture, title, text } of explainedPictures(new TextDecoder().decode(board.bytes))) {
         const photo = pictures.get(picture);
         if (photo === undefined) context.leaveOut("picture missing");
-        else yield sample(picture, photo, [title, firstSentence(text)], title);
+        else yield sample(picture, photo, [title, firstSentence(text)], titleAsLabel(title));
         pictures.delete(picture); // a later board may show it again
       }
     }
@@ -51,8 +51,7 @@ function sample(path: string, bytes: Uint8Array, texts: readonly string[], label
 /** Photos of animals, monuments and tools with names, many with a sentence: never trained on. */
 export const gcompris: Recipe = {
   name: "gcompris-photos",
-  summary:
-    "about GC_COUNT photos of animals, monuments, tools and fishes with names and sentences (needs a Debian system)",
+  summary: "210 photos of animals, monuments, tools and fishes with names and sentences (needs a Debian system)",
   role: "evaluation",
   licence: "CC0, CC BY, CC BY-SA, public domain, GPL-3+; by file, in the archive's README files",
   source: "GCompris 3.1",
