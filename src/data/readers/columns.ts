@@ -98,14 +98,15 @@ export function rowCaptions(
 }
 
 /**
- * The labels of one row: a list, or names separated by "|" or ";"; none for a blank field. A whole-number label becomes
- * its digits.
+ * The labels of one row: a list of names, or one text with names separated by "|" or ";"; none for a blank field. A
+ * whole-number label becomes its digits.
  *
  * @throws UserError naming `place` if the field holds something else
  */
 export function rowLabels(value: unknown, column: string, place: string): string[] {
-  const items: readonly unknown[] = Array.isArray(value) ? value : [value];
-  const labels = items.flatMap((item) => labelOf(item, column, place)?.split(/[|;]/) ?? []);
+  const labels = Array.isArray(value)
+    ? value.map((item: unknown) => labelOf(item, column, place) ?? "")
+    : (labelOf(value, column, place)?.split(/[|;]/) ?? []);
   return [...new Set(labels.map((label) => label.trim()).filter((label) => label !== ""))];
 }
 
