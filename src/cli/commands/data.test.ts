@@ -147,6 +147,20 @@ describe("florence data", () => {
     expect((await florence("data", "inspect")).errors).toContain("one path is needed, got 0");
   });
 
+  it("converts a table into class folders, with one line a row left out and one for the set", async () => {
+    const [table, out] = [join(root, "looked-at.csv"), join(root, "converted")];
+    const words = ["data", "convert", table, "--to", "folder", "--out", out, "--json"];
+    const { code, lines } = await florence(...words);
+    expect(code).toBe(exitCodes.someFailed);
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      { path: `${table}:4`, error: expect.objectContaining({ code: "not-found" }) },
+      { name: "looked-at", folder: out, form: "folder", count: 2, classes: 2, failed: 1 },
+    ]);
+    expect(existsSync(join(out, "train/a/flickr8k-1000-images-0001.png"))).toBe(true);
+    expect((await florence(...words)).errors).toContain("must be a new folder");
+    expect((await florence("data", "convert", table)).errors).toContain("one path, --to and --out are needed");
+  });
+
   it("explains what is missing", async () => {
     const none = await florence("data", "prepare");
     expect([none.code, none.errors]).toEqual([exitCodes.usage, expect.stringContaining("a set is needed")]);

@@ -48,7 +48,8 @@ export async function scanImages(set: OpenedLabelledSet, { signal, onProgress }:
         signal?.throwIfAborted();
         unreadable.push(failedFile(image.key, error));
       }
-      onProgress?.(++done);
+      done++;
+      onProgress?.(done);
     }
   };
   await Promise.all(Array.from({ length: decodeAhead }, work));

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { type SetSink, type WrittenImage, writeNew } from "./write-labelled-set.ts";
+import { type SetSink, type WrittenImage, writeNew } from "./written-image.ts";
 
 /**
  * Writes images as files below `images/` and a table beside it: `metadata.jsonl` with lists of labels and captions, or

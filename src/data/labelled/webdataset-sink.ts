@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type Pack, pack } from "tar-stream";
 import type { SplitName } from "./labelled-set.ts";
-import type { SetSink, WrittenImage } from "./write-labelled-set.ts";
+import type { SetSink, WrittenImage } from "./written-image.ts";
 
 const largestShard = 1e9; // bytes of images
 const mostSamples = 10_000;

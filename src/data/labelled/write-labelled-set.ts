@@ -5,30 +5,15 @@ import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { UserError } from "../../core/errors.ts";
 import { fileError } from "../../io/file-errors.ts";
-import type { LabelledImage, SplitName } from "./labelled-set.ts";
+import type { LabelledImage } from "./labelled-set.ts";
 import type { OpenedLabelledSet } from "./open-labelled-set.ts";
 import { TableSink } from "./table-sink.ts";
 import { WebdatasetSink } from "./webdataset-sink.ts";
+import { type SetSink, writeNew } from "./written-image.ts";
 
 /** The forms that a set can be written in. */
 export const writtenForms = ["folder", "csv", "jsonl", "webdataset"] as const;
 export type WrittenForm = (typeof writtenForms)[number];
-
-/** One image to be written: its bytes are those of the source, grey pixels as PNG. */
-export interface WrittenImage {
-  readonly name: string; // its key as a relative path that any system can have, with an ending
-  readonly ending: string; // without the dot
-  readonly bytes: Uint8Array;
-  readonly split: SplitName;
-  readonly labels: readonly string[];
-  readonly texts: readonly string[];
-}
-
-/** Takes images one after the other; `finish` writes what is held back. */
-export interface SetSink {
-  add(image: WrittenImage): Promise<void>;
-  finish(): Promise<void>;
-}
 
 export interface WriteSetOptions {
   readonly signal?: AbortSignal;
@@ -84,7 +69,8 @@ export async function writeLabelledSet(
           labels,
           texts: image.texts,
         });
-        onProgress?.(++written);
+        written++;
+        onProgress?.(written);
       }
     }
     await sink.finish();
@@ -130,12 +116,6 @@ function sinkFor(set: OpenedLabelledSet, form: WrittenForm, folder: string): Set
       for (const name of set.classes) await mkdir(join(folder, split, name), { recursive: true });
     },
   };
-}
-
-/** Writes a file that must not be there yet. */
-export async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, bytes, { flag: "wx" });
 }
 
 async function storedBytes(set: OpenedLabelledSet, image: LabelledImage): Promise<Uint8Array> {
