@@ -2,8 +2,10 @@ import { UserError } from "../../core/errors.ts";
 import { cifar10Test, cifar10Train } from "./cifar10.ts";
 import { emoji, emojiTwitter } from "./emoji.ts";
 import { emojiIcons } from "./emoji-icons.ts";
+import { fashionMnistTest, fashionMnistTrain } from "./fashion-mnist.ts";
 import { fashionProductsTest, fashionProductsTrain } from "./fashion-products.ts";
 import { flickr8kTest, flickr8kTrain } from "./flickr8k.ts";
+import { gcompris } from "./gcompris.ts";
 import { openclipart } from "./openclipart.ts";
 import type { Recipe } from "./recipe.ts";
 import { tinyImageNetTrain, tinyImageNetVal } from "./tiny-imagenet.ts";
@@ -25,6 +27,9 @@ export const recipes: readonly Recipe[] = [
   fashionProductsTest,
   tuxpaint,
   tuxpaintPhotos,
+  gcompris,
+  fashionMnistTest,
+  fashionMnistTrain,
 ];
 
 /** The recipe called `name`. @throws UserError `not-found` listing the names there are */
