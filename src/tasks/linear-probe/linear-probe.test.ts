@@ -70,6 +70,6 @@ describe("fitLinearProbe", () => {
     const [fitted, judged] = [several(train), several(test)];
     const probe = await fitLinearProbe(fitted, several(validation), options);
     const scores = await scoreRows(judged, probe.classifier, options);
-    expect(elevenPointMeanAveragePrecision(scores, judged.targets.truth, 5)).toBeGreaterThan(0.8);
+    expect(elevenPointMeanAveragePrecision(scores, judged.targets.truth, 5)).toBeGreaterThan(0.7);
   });
 });
