@@ -83,7 +83,7 @@ function rowsByClass(targets: Targets): number[][] {
   const groups = Array.from({ length: targets.classes }, (): number[] => []);
   for (let row = 0; row < exampleCount(targets); row++) {
     if (targets.kind === "one") groups[targets.labels[row]].push(row);
-    else groups.forEach((group, c) => targets.truth[row * targets.classes + c] && group.push(row));
+    else for (const [c, group] of groups.entries()) if (targets.truth[row * targets.classes + c]) group.push(row);
   }
   return groups;
 }
