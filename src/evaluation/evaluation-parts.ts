@@ -7,8 +7,10 @@ export interface EvaluationParts {
   readonly train: readonly LabelledImage[];
   readonly val: readonly LabelledImage[];
   readonly test: readonly LabelledImage[];
-  /** Where the parts come from, for protocols: which are the set's own, which were carved out. */
-  readonly origin: string;
+  /** Where the test part comes from, for protocols. */
+  readonly testOrigin: string;
+  /** Where training and validation parts come from. */
+  readonly trainOrigin: string;
 }
 
 /** The share of the training images that becomes a part that the set lacks. */
@@ -28,16 +30,19 @@ export function evaluationParts({ name, splits }: LabelledSet): EvaluationParts 
   const shares = { ...(!test && { test: carvedShare }), ...(!val && train.length > 0 && { val: carvedShare }) };
   if (!test && train.length === 0) throw new UserError("empty", `${name}: must have images, got none. Name another set.`);
   const carved = Object.keys(shares).length > 0 ? splitByHash(train, shares, carvingSeed) : new Map([["train", train]]);
-  const origins = [
-    own("test") ? "own test" : own("val") ? "own val as test" : `test: ${carvedShare} of train by hash`,
-    val ? "own val" : train.length > 0 ? `val: ${carvedShare} of train by hash` : "no train",
-  ];
   return {
     train: carved.get("train") ?? [],
     val: val ?? carved.get("val") ?? [],
     test: test ?? carved.get("test") ?? [],
-    origin: origins.join("; "),
+    testOrigin: own("test") ? "own" : own("val") ? "own val" : `${carvedShare} of train by hash`,
+    trainOrigin: val ? "own train and val" : train.length > 0 ? `val ${carvedShare} of train by hash` : "none",
   };
+}
+
+/** What a protocol says of the images of a split. */
+export function splitOrigin(parts: EvaluationParts, split: string): string {
+  if (split === "test") return parts.testOrigin;
+  return split === "train" || split === "val" ? parts.trainOrigin : "own";
 }
 
 /**
