@@ -1,8 +1,7 @@
 import { ShapeError, UserError } from "../core/errors.ts";
-import { Rng } from "../core/rng.ts";
 import type { LabelledImage } from "../data/labelled/labelled-set.ts";
 import { elevenPointAveragePrecision } from "../metrics/average-precision.ts";
-import { bootstrapInterval } from "../metrics/stratified-intervals.ts";
+import { bootstrapInterval } from "../metrics/intervals.ts";
 import type { LogitBlock } from "./class-logits.ts";
 import type { EvaluationContext, Score } from "./evaluation-task.ts";
 
@@ -27,17 +26,16 @@ export async function multiLabelScore(
     for (let i = 0; i < logits.length; i++) scores[i % classes][start + Math.floor(i / classes)] = logits[i];
   }
   for (const [i, { labels }] of images.entries()) for (const label of labels) truth[label][i] = 1;
-  const precisionAt = (places: Int32Array) => meanAveragePrecision(scores, truth, places);
-  const everything = Int32Array.from({ length: n }, (_, i) => i);
+  const precisionAt = (places: Uint32Array) => meanAveragePrecision(scores, truth, places);
+  const everything = Uint32Array.from({ length: n }, (_, i) => i);
   const score = precisionAt(everything);
   if (Number.isNaN(score)) throw new ShapeError("mAP: an image of the split must have a label, got none.");
-  const rng = new Rng("map-11 interval");
-  const draws = Math.max(50, Math.min(500, Math.floor(2e8 / (n * classes * 10))));
+  const rounds = Math.max(50, Math.min(500, Math.floor(2e8 / (n * classes * 10))));
   const positives = truth.map((column) => column.reduce((sum, value) => sum + value, 0));
   const withPositives = positives.filter((count) => count > 0);
   return {
     score,
-    interval: bootstrapInterval(n, precisionAt, () => rng.uniform(), draws),
+    interval: bootstrapInterval(n, precisionAt, { rounds }),
     // A ranking by chance has the precision of the share of positives, at every recall.
     chance: withPositives.reduce((sum, count) => sum + count / n, 0) / withPositives.length,
     n,
@@ -56,7 +54,7 @@ export async function multiLabelScore(
 function meanAveragePrecision(
   scores: readonly Float32Array[],
   truth: readonly Uint8Array[],
-  places: Int32Array,
+  places: Uint32Array,
 ): number {
   let [sum, defined] = [0, 0];
   for (const [c, column] of scores.entries()) {

@@ -27,11 +27,15 @@ export function topKAccuracy(scores: Float32Array, labels: ArrayLike<number>, cl
   return ranks.reduce((hits, rank) => hits + (rank < k ? 1 : 0), 0) / ranks.length;
 }
 
-/**
- * The mean over classes of the top-1 accuracy among the examples of that class, in [0, 1]. Classes without an example
- * are left out.
- */
-export function meanPerClassAccuracy(scores: Float32Array, labels: ArrayLike<number>, classes: number): number {
+/** One class's share of right answers. */
+export interface ClassAccuracy {
+  readonly hits: number;
+  readonly count: number; // examples of the class
+  readonly accuracy: number; // in [0, 1]; NaN without an example
+}
+
+/** The top-1 accuracy among the examples of each class, in class order. Ties as in `ranksOfLabels`. */
+export function perClassAccuracy(scores: Float32Array, labels: ArrayLike<number>, classes: number): ClassAccuracy[] {
   const ranks = ranksOfLabels(scores, labels, classes);
   const hits = new Float64Array(classes);
   const counts = new Float64Array(classes);
@@ -39,8 +43,16 @@ export function meanPerClassAccuracy(scores: Float32Array, labels: ArrayLike<num
     counts[labels[row]]++;
     if (ranks[row] === 0) hits[labels[row]]++;
   }
-  const recalls = Array.from(counts.keys()).filter((c) => counts[c] > 0);
-  return recalls.reduce((sum, c) => sum + hits[c] / counts[c], 0) / recalls.length;
+  return Array.from(counts, (count, c) => ({ hits: hits[c], count, accuracy: hits[c] / count }));
+}
+
+/**
+ * The mean over classes of the top-1 accuracy among the examples of that class, in [0, 1]. Classes without an example
+ * are left out.
+ */
+export function meanPerClassAccuracy(scores: Float32Array, labels: ArrayLike<number>, classes: number): number {
+  const present = perClassAccuracy(scores, labels, classes).filter(({ count }) => count > 0);
+  return present.reduce((sum, { accuracy }) => sum + accuracy, 0) / present.length;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { ShapeError } from "../core/errors.ts";
+import { Rng } from "../core/rng.ts";
 
 /** A range [low, high]. */
 export type Interval = readonly [low: number, high: number];
@@ -31,6 +32,51 @@ export function meanWithInterval(values: ArrayLike<number>): { mean: number; int
   for (let i = 0; i < count; i++) variance += (values[i] - mean) ** 2 / count;
   const half = Z_95 * Math.sqrt(variance / count);
   return { mean, interval: [mean - half, mean + half] };
+}
+
+export interface BootstrapOptions {
+  readonly rounds?: number;
+  readonly seed?: number | string;
+  readonly level?: number; // share of the resampled statistics inside the interval
+}
+
+/**
+ * The percentile bootstrap interval of a statistic over examples (Efron 1979, doi:10.1214/aos/1176344552): for metrics
+ * without a formula, such as mean average precision, calibration error or the mean over classes. Rounds in which the
+ * statistic is undefined (NaN: a resample without positives) are left out.
+ *
+ * @param count      number of examples
+ * @param statistic  the metric over the examples at `rows` [count], repeats among them
+ * @returns          NaN at both ends if the statistic was never defined
+ */
+export function bootstrapInterval(
+  count: number,
+  statistic: (rows: Uint32Array) => number,
+  { rounds = 1000, seed = 0, level = 0.95 }: BootstrapOptions = {},
+): Interval {
+  if (!(count > 0 && rounds > 0 && level > 0 && level < 1)) {
+    const got = `${count} examples, ${rounds} rounds, level ${level}`;
+    throw new ShapeError(`Bootstrap: needs examples, rounds and a level in (0, 1), got ${got}.`);
+  }
+  const rng = new Rng(seed);
+  const rows = new Uint32Array(count);
+  const values: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < count; i++) rows[i] = rng.int(count);
+    const value = statistic(rows);
+    if (!Number.isNaN(value)) values.push(value);
+  }
+  if (values.length === 0) return [Number.NaN, Number.NaN];
+  const sorted = Float64Array.from(values).sort();
+  return [quantile(sorted, (1 - level) / 2), quantile(sorted, (1 + level) / 2)];
+}
+
+/** The value at `share` of a rising list, linear between neighbours as in numpy. */
+export function quantile(sorted: ArrayLike<number>, share: number): number {
+  const at = share * (sorted.length - 1);
+  const low = Math.floor(at);
+  const high = Math.min(low + 1, sorted.length - 1);
+  return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
 }
 
 /** Chance level of top-k accuracy over `candidates` classes, and of recall at k with one right answer among them. */

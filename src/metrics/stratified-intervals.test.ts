@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Rng } from "../core/rng.ts";
 import { wilsonInterval } from "./intervals.ts";
-import { bootstrapInterval, groupedShareInterval, meanOfSharesInterval } from "./stratified-intervals.ts";
+import { groupedShareInterval, meanOfSharesInterval } from "./stratified-intervals.ts";
 
 describe("groupedShareInterval", () => {
   it("is about Wilson's where every group is one trial", () => {
@@ -63,26 +63,5 @@ describe("meanOfSharesInterval", () => {
     const [low, high] = meanOfSharesInterval([2, 2], [2, 2]);
     expect(high).toBe(1);
     expect(low).toBeLessThan(0.9);
-  });
-});
-
-describe("bootstrapInterval", () => {
-  it("agrees with the normal interval of a mean", () => {
-    const rng = new Rng("bootstrap");
-    const values = Float64Array.from({ length: 400 }, () => rng.normal(3, 2));
-    const mean = (places: Int32Array) => places.reduce((sum, place) => sum + values[place], 0) / places.length;
-    const [low, high] = bootstrapInterval(400, mean, () => rng.uniform(), 2000);
-    const centre = values.reduce((a, b) => a + b, 0) / 400;
-    const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / 400);
-    const half = (1.96 * deviation) / 20;
-    expect(Math.abs(low - (centre - half))).toBeLessThan(0.04);
-    expect(Math.abs(high - (centre + half))).toBeLessThan(0.04);
-  });
-
-  it("leaves out draws without a score, and refuses when none has any", () => {
-    let draw = 0;
-    const [low, high] = bootstrapInterval(3, () => (draw++ % 2 ? Number.NaN : 0.5), Math.random, 10);
-    expect([low, high]).toEqual([0.5, 0.5]);
-    expect(() => bootstrapInterval(3, () => Number.NaN, Math.random, 10)).toThrow("none of 10");
   });
 });

@@ -51,29 +51,3 @@ export function meanOfSharesInterval(hits: ArrayLike<number>, trials: ArrayLike<
   const half = (Z_95 * Math.sqrt(variance)) / strata;
   return [Math.max(0, sum / strata - half), Math.min(1, sum / strata + half)];
 }
-
-/**
- * The 95 % interval of any score of `count` examples, by drawing as many of them with replacement again and again: the
- * 2.5 % and 97.5 % quantiles (Efron 1979, doi:10.1214/aos/1176344552). Draws for which the score is NaN are left out.
- *
- * @param score gives the score of the examples at these places
- * @param random gives numbers in [0, 1)
- */
-export function bootstrapInterval(
-  count: number,
-  score: (places: Int32Array) => number,
-  random: () => number,
-  draws = 500,
-): Interval {
-  const scores: number[] = [];
-  const places = new Int32Array(count);
-  for (let draw = 0; draw < draws; draw++) {
-    for (let i = 0; i < count; i++) places[i] = Math.floor(random() * count);
-    const value = score(places);
-    if (!Number.isNaN(value)) scores.push(value);
-  }
-  if (scores.length === 0) throw new ShapeError(`Bootstrap: needs a score of some draw, got none of ${draws}.`);
-  scores.sort((a, b) => a - b);
-  const at = (share: number) => scores[Math.min(scores.length - 1, Math.floor(share * scores.length))];
-  return [at(0.025), at(0.975)];
-}
