@@ -1,5 +1,7 @@
 import type { LabelledImage } from "../data/labelled/labelled-set.ts";
+import { expectedCalibrationError, reliabilityCurve, type TopPredictions } from "../metrics/calibration.ts";
 import { chanceAtK, wilsonInterval } from "../metrics/intervals.ts";
+import { areaUnderRoc, rocCurve } from "../metrics/roc.ts";
 import { meanOfSharesInterval } from "../metrics/stratified-intervals.ts";
 import type { EvaluationDetails } from "./evaluation-details.ts";
 import type { EvaluationContext, Score } from "./evaluation-task.ts";
@@ -16,6 +18,7 @@ const largestConfusionMatrix = 100; // classes
 const pairsKept = 20;
 const examplesKept = 12;
 const examplesPerClass = 2;
+const rocPoints = 100;
 
 /** Top-1 accuracy or the mean of the classes' own, with everything that the report shows of a classification. */
 export async function classificationScore(
@@ -42,6 +45,7 @@ export async function classificationScore(
       "top-1": top1,
       ...(classes > 5 && { "top-5": within(5) / n, "top-5 chance": chanceAtK(5, classes) }),
       "mean-per-class": meanPerClass,
+      "calibration error": expectedCalibrationError(topPredictions(judgement)),
       "largest class": Math.max(...trials) / n, // what always naming the commonest class would get
     },
     details: await detailsOf(context, judgement, images, { hits, trials }),
@@ -87,11 +91,36 @@ async function detailsOf(
       predicted: names[pair % classes],
       count,
     })),
+    reliability: reliabilityCurve(topPredictions(judgement)).flatMap(({ confidence, accuracy, count }) =>
+      count > 0 ? [{ confidence, accuracy, count }] : [],
+    ),
+    ...rocOf(judgement),
     best: await drawExamples({ set }, chooseExamples(judgement, images, names, true)),
     worst: await drawExamples({ set }, chooseExamples(judgement, images, names, false)),
     ...(empty > 0 && { notes: [`${empty} of ${classes} classes have no image in this split.`] }),
   };
 }
+
+function topPredictions({ confidence, ranks }: Judgement): TopPredictions {
+  return { confidences: Float64Array.from(confidence), correct: Uint8Array.from(ranks, (rank) => Number(rank === 0)) };
+}
+
+/** Whether confidence tells right answers from wrong ones; nothing where all are right or all wrong. */
+function rocOf(judgement: Judgement): Pick<EvaluationDetails, "roc"> {
+  const { confidences, correct } = topPredictions(judgement);
+  const right = correct.reduce((sum, value) => sum + value, 0);
+  if (right === 0 || right === correct.length) return {};
+  const { falsePositiveRate, truePositiveRate } = rocCurve(confidences, correct);
+  const step = Math.max(1, falsePositiveRate.length / rocPoints);
+  const points: [number, number][] = [];
+  for (let at = 0; at < falsePositiveRate.length; at += step) {
+    points.push([rounded(falsePositiveRate[Math.floor(at)]), rounded(truePositiveRate[Math.floor(at)])]);
+  }
+  points.push([1, 1]);
+  return { roc: { points, area: areaUnderRoc(confidences, correct) } };
+}
+
+const rounded = (value: number) => Number(value.toFixed(4));
 
 function matrixOf(pairs: ReadonlyMap<number, number>, classes: number): number[][] {
   return Array.from({ length: classes }, (_, truth) =>
