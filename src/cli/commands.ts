@@ -3,6 +3,7 @@ import { classifyCommand } from "./commands/classify.ts";
 import { dataCommand } from "./commands/data.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
+import { evalCommand } from "./commands/eval.ts";
 import { exportCommand } from "./commands/export.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
@@ -13,6 +14,7 @@ export const commands: readonly CliCommand[] = [
   classifyCommand,
   searchCommand,
   embedCommand,
+  evalCommand,
   pretrainCommand,
   dataCommand,
   modelsCommand,

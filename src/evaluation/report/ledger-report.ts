@@ -1,0 +1,1 @@
+export async function ledgerReport(_path: string): Promise<{ html: string; scores: number; warnings: string[] }> { throw new Error("todo"); }
