@@ -5,6 +5,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { exportCommand } from "./commands/export.ts";
+import { exposureCommand } from "./commands/exposure.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { searchCommand } from "./commands/search.ts";
@@ -15,6 +16,7 @@ export const commands: readonly CliCommand[] = [
   searchCommand,
   embedCommand,
   evalCommand,
+  exposureCommand,
   pretrainCommand,
   dataCommand,
   modelsCommand,

@@ -1,12 +1,13 @@
 import type { Command } from "commander";
 import { UserError } from "../core/errors.ts";
 import { openLabelledSet } from "../data/labelled/open-labelled-set.ts";
-import type { EvaluationContext, EvaluationOptions } from "../evaluation/evaluation-task.ts";
 import { evaluationParts } from "../evaluation/evaluation-parts.ts";
+import type { EvaluationContext, EvaluationOptions } from "../evaluation/evaluation-task.ts";
+import type { Exposure } from "../evaluation/exposure-curves.ts";
 import { Ledger } from "../evaluation/ledger.ts";
 import { readClassPrompts } from "../evaluation/prompt-choice.ts";
 import type { FailedFile } from "../io/file-walk.ts";
-import { addJsonOption, addModelOption, type JsonOption, type ModelOption } from "./command.ts";
+import { addJsonOption, addModelOption, type JsonOption, type ModelOption, wholeNumbersFrom } from "./command.ts";
 import type { CommandContext } from "./context.ts";
 import type { CommandProgress } from "./progress.ts";
 
@@ -17,6 +18,16 @@ export interface SessionOptions extends ModelOption, JsonOption {
   readonly templates?: string;
   readonly prompts?: string;
   readonly classNames?: string;
+}
+
+/** An argument parser for exposures: whole numbers from `low`, and `full`, separated by commas. */
+export function exposuresFrom(low: number): (text: string) => Exposure[] {
+  return (text) => {
+    const words = text.split(",").map((word) => word.trim());
+    const numbers = words.filter((word) => word !== "full").join(",");
+    const counts: Exposure[] = numbers === "" && words.includes("full") ? [] : wholeNumbersFrom(low)(numbers);
+    return words.includes("full") ? [...counts, "full"] : counts;
+  };
 }
 
 export const defaultLedger = "florence-ledger.jsonl";
@@ -47,7 +58,6 @@ export async function withEvaluation<Result>(
   command: CommandContext,
   dataPath: string,
   options: SessionOptions,
-  taskOptions: EvaluationOptions,
   work: (session: EvaluationSession) => Promise<Result>,
 ): Promise<Result> {
   const ledger = await Ledger.open(options.ledger);
@@ -70,7 +80,7 @@ export async function withEvaluation<Result>(
       modelFolder: () => command.modelFolder(options.model),
       set,
       parts: evaluationParts(set),
-      options: { ...taskOptions, ...(prompts && { prompts }) },
+      options: prompts ? { prompts } : {},
       cacheFolder,
       signal,
       onProgress: (label, done, total, unit) => progress.show(label, done, total, unit),

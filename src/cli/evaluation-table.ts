@@ -1,3 +1,4 @@
+import { compareExposures, type ExposureChart, exposureText } from "../evaluation/exposure-curves.ts";
 import type { LedgerEntry } from "../evaluation/ledger-entry.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -20,6 +21,24 @@ export function scoreTable(entries: readonly LedgerEntry[], colors: CommandConte
   const [line, ...rest] = lines;
   const further = entries.length === 1 ? furtherMetrics(first) : [];
   return [colors.bold(line), colors.dim(rest[0]), ...rest.slice(1), ...further];
+}
+
+/** A curve as a table: a row a method, a column an exposure, the mean and half of its interval in each cell. */
+export function exposureTable({ data, model, metric, chance, lines }: ExposureChart, colors: CommandContext["colors"]) {
+  const exposures = [...new Set(lines.flatMap(({ points }) => points.map(({ exposure }) => exposure)))];
+  exposures.sort(compareExposures);
+  const rows = lines.map(({ method, points }) => [
+    method,
+    ...exposures.map((exposure) => {
+      const point = points.find((one) => one.exposure === exposure);
+      if (!point) return "";
+      const { score, interval } = point.summary;
+      return `${(100 * score).toFixed(1)} ± ${(50 * (interval[1] - interval[0])).toFixed(1)}`;
+    }),
+  ]);
+  const [header, ...body] = alignedTable(["images a class", ...exposures.map(exposureText)], rows);
+  const title = `${data.name}, ${data.split}: ${metric} of ${model.name} in %, 95 % intervals; chance ${percent(chance)}`;
+  return [colors.bold(title), colors.dim(header), ...body];
 }
 
 /** Columns padded to their widest cell, those that are empty throughout left out; numbers stand right. */

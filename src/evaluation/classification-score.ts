@@ -17,7 +17,7 @@ export interface JudgedImages {
 const largestConfusionMatrix = 100; // classes
 const pairsKept = 20;
 const examplesKept = 12;
-const examplesPerClass = 2;
+const fewestPerClass = 2;
 const rocPoints = 100;
 
 /** Top-1 accuracy or the mean of the classes' own, with everything that the report shows of a classification. */
@@ -137,11 +137,12 @@ function chooseExamples(
 ): ExampleChoice[] {
   const places = [...labels.keys()].filter((i) => (ranks[i] === 0) === right);
   places.sort((a, b) => confidence[b] - confidence[a] || a - b);
+  const mostOfClass = Math.max(fewestPerClass, Math.ceil(examplesKept / names.length));
   const shown = new Map<number, number>();
   const chosen: ExampleChoice[] = [];
   for (const i of places) {
     const count = shown.get(labels[i]) ?? 0;
-    if (count >= examplesPerClass) continue;
+    if (count >= mostOfClass) continue;
     shown.set(labels[i], count + 1);
     chosen.push({ image: images[i], caption: names[labels[i]], answer: names[predicted[i]], score: confidence[i] });
     if (chosen.length === examplesKept) break;

@@ -28,7 +28,8 @@ export function evaluationParts({ name, splits }: LabelledSet): EvaluationParts 
   const val = own("test") ? own("val") : undefined;
   const train = own("train") ?? [];
   const shares = { ...(!test && { test: carvedShare }), ...(!val && train.length > 0 && { val: carvedShare }) };
-  if (!test && train.length === 0) throw new UserError("empty", `${name}: must have images, got none. Name another set.`);
+  if (!test && train.length === 0)
+    throw new UserError("empty", `${name}: must have images, got none. Name another set.`);
   const carved = Object.keys(shares).length > 0 ? splitByHash(train, shares, carvingSeed) : new Map([["train", train]]);
   return {
     train: carved.get("train") ?? [],

@@ -3,6 +3,7 @@ import type { FailedFile } from "../io/file-walk.ts";
 import type { FlorenceModel } from "../zoo/florence-model.ts";
 import type { EvaluationDetails } from "./evaluation-details.ts";
 import type { EvaluationParts } from "./evaluation-parts.ts";
+import type { Exposure } from "./exposure-curves.ts";
 import type { LedgerEntry } from "./ledger-entry.ts";
 import type { ClassPrompts } from "./prompt-choice.ts";
 
@@ -11,8 +12,8 @@ export interface EvaluationOptions {
   /** `test` (carved out of the training images if there is none), `train`, `val`, `all`, `first:N` or `last:N`. */
   readonly split?: string;
   readonly metric?: ClassificationMetric;
-  /** Training images a class; all if left out. */
-  readonly shots?: readonly number[];
+  /** Training images a class: numbers, and `full` for all; all if left out. */
+  readonly shots?: readonly Exposure[];
   readonly seeds?: readonly number[];
   /** Prompts of the classes, from `readClassPrompts`. */
   readonly prompts?: ClassPrompts;

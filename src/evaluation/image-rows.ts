@@ -78,7 +78,12 @@ async function embedMissing(
   let waiting: string[] = [];
   let done = 0;
   const store = async () => {
-    const records = waiting.map((key) => ({ path: key, size: 0, mtimeMs: 0, embedding: known.get(key) as Float32Array }));
+    const records = waiting.map((key) => ({
+      path: key,
+      size: 0,
+      mtimeMs: 0,
+      embedding: known.get(key) as Float32Array,
+    }));
     waiting = [];
     await cache?.append(records);
   };

@@ -16,7 +16,11 @@ describe("classLogits and judge", () => {
     for await (const { start, logits } of classLogits(rows, dim, { weight, bias })) {
       expect(start).toBe(seen);
       seen += logits.length / classes;
-      for (const [row, label] of [[0, 0], [(logits.length / classes) - 1, 2999], [7, 1234]]) {
+      for (const [row, label] of [
+        [0, 0],
+        [logits.length / classes - 1, 2999],
+        [7, 1234],
+      ]) {
         let expected = bias[label];
         for (let i = 0; i < dim; i++) expected += rows[(start + row) * dim + i] * weight[label * dim + i];
         worst = Math.max(worst, Math.abs(logits[row * classes + label] - expected));
@@ -46,11 +50,7 @@ describe("classLogits and judge", () => {
   });
 
   it("counts a constant model as always wrong", async () => {
-    const judged = await judge(
-      classLogits(numbers(12), 4, { weight: new Float32Array(8) }),
-      Int32Array.of(0, 1, 0),
-      2,
-    );
+    const judged = await judge(classLogits(numbers(12), 4, { weight: new Float32Array(8) }), Int32Array.of(0, 1, 0), 2);
     expect([...judged.ranks]).toEqual([1, 1, 1]);
     expect([...judged.predicted]).toEqual([1, 0, 1]);
   });

@@ -90,7 +90,10 @@ describe("Ledger", () => {
       JSON.stringify({ ...entry, interval: undefined }),
       JSON.stringify({ ...entry, n: 0 }),
     ];
-    await writeFile(join(folder, "bad.jsonl"), `${[...bad, JSON.stringify({ ...entry, added: "later" })].join("\n")}\n`);
+    await writeFile(
+      join(folder, "bad.jsonl"),
+      `${[...bad, JSON.stringify({ ...entry, added: "later" })].join("\n")}\n`,
+    );
     const { entries, damaged } = await readLedger(join(folder, "bad.jsonl"));
     expect(entries).toEqual([{ ...entry, added: "later" }]);
     expect(damaged.map(({ line }) => line)).toEqual([1, 2, 3, 4]);

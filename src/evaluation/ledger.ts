@@ -82,7 +82,10 @@ export async function readLedger(
   });
   const entries: LedgerEntry[] = [];
   const damaged: DamagedLine[] = [];
-  for (const [index, line] of text.replace(/^\uFEFF/, "").split(/\r?\n/).entries()) {
+  for (const [index, line] of text
+    .replace(/^\uFEFF/, "")
+    .split(/\r?\n/)
+    .entries()) {
     if (line.trim() === "") continue;
     try {
       entries.push(parseEntry(line));

@@ -18,7 +18,10 @@ export async function multiLabelScore(
   const n = images.length;
   if (n * classes > mostScores) {
     const remedy = "Score a smaller --split.";
-    throw new UserError("too-large", `mAP: images × classes must be at most ${mostScores}, got ${n * classes}. ${remedy}`);
+    throw new UserError(
+      "too-large",
+      `mAP: images × classes must be at most ${mostScores}, got ${n * classes}. ${remedy}`,
+    );
   }
   const scores = Array.from({ length: classes }, () => new Float32Array(n));
   const truth = Array.from({ length: classes }, () => new Uint8Array(n));

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
-import type { EvaluationContext, EvaluationTask, PlannedScore, Score } from "./evaluation-task.ts";
 import { writeDetails } from "./evaluation-details.ts";
+import type { EvaluationContext, EvaluationTask, PlannedScore, Score } from "./evaluation-task.ts";
 import type { Ledger } from "./ledger.ts";
 import { type EntryIdentity, entryKey, type LedgerEntry } from "./ledger-entry.ts";
 

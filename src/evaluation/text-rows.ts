@@ -20,7 +20,10 @@ export async function textRows(
   const rows = new Float32Array(texts.length * dim);
   for (let from = 0; from < texts.length; from += textsPerFile) {
     const group = texts.slice(from, from + textsPerFile);
-    const key = createHash("sha256").update(JSON.stringify([model.fingerprint, group])).digest("hex").slice(0, 40);
+    const key = createHash("sha256")
+      .update(JSON.stringify([model.fingerprint, group]))
+      .digest("hex")
+      .slice(0, 40);
     const path = join(cacheFolder, "text-embeddings", `${key}.f32`);
     let part = await readMatrixFile(path, group.length, dim);
     if (!part) {

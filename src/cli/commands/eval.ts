@@ -2,17 +2,18 @@ import { type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
 import type { ClassificationMetric, EvaluationOptions } from "../../evaluation/evaluation-task.ts";
 import { checkOptions, evaluationTasks, findEvaluationTask } from "../../evaluation/evaluation-tasks.ts";
+import type { Exposure } from "../../evaluation/exposure-curves.ts";
 import { evaluate } from "../../evaluation/run-evaluation.ts";
-import { addSessionOptions, type SessionOptions, withEvaluation } from "../evaluation-session.ts";
-import { scoreTable } from "../evaluation-table.ts";
 import { defineCommand, wholeNumbersFrom } from "../command.ts";
+import { addSessionOptions, exposuresFrom, type SessionOptions, withEvaluation } from "../evaluation-session.ts";
+import { scoreTable } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { writeReport } from "../report-file.ts";
 
 interface EvalOptions extends SessionOptions {
   readonly split?: string;
   readonly metric?: ClassificationMetric;
-  readonly shots?: readonly number[];
+  readonly shots?: readonly Exposure[];
   readonly seeds?: readonly number[];
   readonly out?: string;
 }
@@ -35,7 +36,10 @@ computed again: an interrupted run goes on where it was. Sets without a test par
       line: "florence eval zero-shot cifar10/ --templates clip:CIFAR10 --prompts prompts.md",
       does: "with the prompts that CLIP used",
     },
-    { line: "florence eval retrieval captions.json --split last:200", does: "recall at 1, 5, 10 on the last 200 images" },
+    {
+      line: "florence eval retrieval captions.json --split last:200",
+      does: "recall at 1, 5, 10 on the last 200 images",
+    },
     { line: "florence eval linear-probe photos/ --shots 5 --seeds 3,30,300", does: "five images a class, three draws" },
     { line: "florence eval report florence-ledger.jsonl --out report.html", does: "all scores on one page" },
   ],
@@ -43,8 +47,10 @@ computed again: an interrupted run goes on where it was. Sets without a test par
     command.argument("<task>", "what to score, or `report`");
     command.argument("<data>", "a labelled set; for `report`, a ledger");
     command.option("--split <name>", "test (default), val, train, all, first:N or last:N");
-    command.addOption(new Option("--metric <name>", "of classifications").choices(["top-1", "mean-per-class", "map-11"]));
-    command.option("--shots <list>", "training images a class; all if left out", wholeNumbersFrom(1));
+    command.addOption(
+      new Option("--metric <name>", "of classifications").choices(["top-1", "mean-per-class", "map-11"]),
+    );
+    command.option("--shots <list>", "training images a class, such as 1,5,full (default: full)", exposuresFrom(1));
     command.option("--seeds <list>", "of the draws (default: 3,30,300)", wholeNumbersFrom(0));
     command.option("-o, --out <file>", "report: the page to write (default: report.html)");
     addSessionOptions(command);
@@ -62,7 +68,8 @@ computed again: an interrupted run goes on where it was. Sets without a test par
       shots: options.shots,
       seeds: options.seeds,
     };
-    return withEvaluation(context, path, options, asked, async ({ context: evaluation, ledger, failures }) => {
+    return withEvaluation(context, path, options, async ({ context: opened, ledger, failures }) => {
+      const evaluation = { ...opened, options: { ...opened.options, ...asked } };
       checkOptions(task, evaluation.options, flagOf);
       const entries = [];
       for await (const { entry } of evaluate(task, evaluation, ledger, { force: options.force })) {

@@ -16,7 +16,14 @@ export function detailsSection(entry: LedgerEntry, details: EvaluationDetails): 
 <p class="quiet">${Object.entries(metrics).map(([name, value], i) => `${i > 0 ? " · " : ""}${name} ${number(value)}`)}</p>
 ${notes.map((note) => markup`<p class="note">${note}</p>`)}
 <div class="plots">${[
-    confusion && plot("Confusion: true classes down", confusionMatrixSvg(confusion, classes.map(({ name }) => name))),
+    confusion &&
+      plot(
+        "Confusion: true classes down",
+        confusionMatrixSvg(
+          confusion,
+          classes.map(({ name }) => name),
+        ),
+      ),
     reliability && plot("Reliability: a calibrated model lies on the diagonal", reliabilitySvg(reliability)),
     roc && plot(`Confidence tells right from wrong: area ${roc.area.toFixed(3)}`, rocSvg(roc)),
   ]}</div>

@@ -6,7 +6,7 @@ import type { LedgerEntry } from "../ledger-entry.ts";
 import { groupBySeeds } from "../seed-summary.ts";
 import { detailsSection } from "./details-section.ts";
 import { exposureSection } from "./exposure-section.ts";
-import { type Markup, markup, Markup as MarkupText } from "./markup.ts";
+import { type Markup, Markup as MarkupText, markup } from "./markup.ts";
 import { pageStyle } from "./page-style.data.ts";
 import { scoresTable } from "./scores-table.ts";
 

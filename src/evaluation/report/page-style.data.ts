@@ -11,7 +11,7 @@ p { margin: 6px 0; }
 nav { display: flex; flex-wrap: wrap; gap: 6px 16px; margin: 14px 0; }
 a { color: #1f5fa8; }
 .scroll { overflow-x: auto; max-width: 100%; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-size: 12px; color: #5a6370; font-weight: 600; border-bottom: 1px solid #aab2bd; padding: 4px 14px 4px 0; white-space: nowrap; vertical-align: bottom; }
 td { padding: 6px 14px 6px 0; border-bottom: 1px solid #e6e9ed; vertical-align: top; white-space: nowrap; }
 td.words { white-space: normal; min-width: 180px; color: #5a6370; font-size: 12px; overflow-wrap: anywhere; }
@@ -28,7 +28,9 @@ figcaption { font-size: 12px; line-height: 1.35; color: #333; overflow-wrap: any
 .plots > div { max-width: 100%; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 14px 12px; }
 .pictures figure { margin: 0; }
-.pictures img { display: block; width: 112px; height: 96px; object-fit: contain; background: #f0f2f5; image-rendering: auto; }
+.scores { width: 100%; }
+.plots svg { display: block; }
+.pictures img { display: block; width: 100%; height: 100px; object-fit: contain; background: #f0f2f5; image-rendering: auto; }
 .right { color: #1c6b3d; }
 .wrong { color: #a3341b; }
 details { margin: 8px 0; border: 1px solid #dde2e8; border-radius: 6px; padding: 0 14px; }

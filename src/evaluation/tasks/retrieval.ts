@@ -107,7 +107,9 @@ async function examples(
   );
   const choose = (sorted: readonly number[]): ExampleChoice[] => {
     const shown = new Set<number>();
-    const chosen = sorted.filter((caption) => !shown.has(imageOfCaption[caption]) && shown.add(imageOfCaption[caption]));
+    const chosen = sorted.filter(
+      (caption) => !shown.has(imageOfCaption[caption]) && shown.add(imageOfCaption[caption]),
+    );
     return chosen.slice(0, examplesKept).map((caption) => {
       const [first] = index.nearest(texts.subarray(caption * dim, (caption + 1) * dim), 1);
       const rank = ranks.textToImage[caption] + 1;

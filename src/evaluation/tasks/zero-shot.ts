@@ -1,7 +1,7 @@
-import { classLogits } from "../class-logits.ts";
-import { classificationScore } from "../classification-score.ts";
 import { chosenMetric } from "../chosen-metric.ts";
+import { classLogits } from "../class-logits.ts";
 import { classWeights, labelledImages, promptProtocol } from "../class-weights.ts";
+import { classificationScore } from "../classification-score.ts";
 import { imagesOfSplit, splitOrigin } from "../evaluation-parts.ts";
 import type { EvaluationContext, EvaluationTask, PlannedScore, Score } from "../evaluation-task.ts";
 import { imageRows } from "../image-rows.ts";

@@ -58,7 +58,8 @@ function listAfter(section: string, name: string, subject: string): (string | st
     const quoted = match[1] ?? match[2];
     if (quoted !== undefined) lists[lists.length - 1].push(unescape(quoted));
     else if (match[0] === "[") {
-      if (lists.length > 1) throw new UserError("corrupt", `${subject}: "${name}" must nest one list at most, got more.`);
+      if (lists.length > 1)
+        throw new UserError("corrupt", `${subject}: "${name}" must nest one list at most, got more.`);
       lists.push([]);
     } else if (match[0] === "]") {
       const ended = lists.pop() as (string | string[])[];
