@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { UserError } from "../core/errors.ts";
 import { openLabelledSet } from "../data/labelled/open-labelled-set.ts";
 import { evaluationParts } from "../evaluation/evaluation-parts.ts";
-import type { EvaluationContext, EvaluationOptions } from "../evaluation/evaluation-task.ts";
+import type { EvaluationContext } from "../evaluation/evaluation-task.ts";
 import type { Exposure } from "../evaluation/exposure-curves.ts";
 import { Ledger } from "../evaluation/ledger.ts";
 import { readClassPrompts } from "../evaluation/prompt-choice.ts";

@@ -56,7 +56,7 @@ function listAfter(section: string, name: string, subject: string): (string | st
       throw new UserError("corrupt", `${subject}: "${name}" must be a list of quoted texts, got ${got}.`);
     }
     const quoted = match[1] ?? match[2];
-    if (quoted !== undefined) lists[lists.length - 1].push(unescape(quoted));
+    if (quoted !== undefined) lists[lists.length - 1].push(unescaped(quoted));
     else if (match[0] === "[") {
       if (lists.length > 1)
         throw new UserError("corrupt", `${subject}: "${name}" must nest one list at most, got more.`);
@@ -69,6 +69,6 @@ function listAfter(section: string, name: string, subject: string): (string | st
   }
 }
 
-function unescape(text: string): string {
+function unescaped(text: string): string {
   return text.replace(/\\(.)/g, (_, character: string) => (character === "n" ? "\n" : character));
 }
