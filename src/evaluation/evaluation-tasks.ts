@@ -1,10 +1,12 @@
 import { UserError } from "../core/errors.ts";
 import type { EvaluationOptions, EvaluationTask } from "./evaluation-task.ts";
+import { linearProbe } from "./tasks/linear-probe.ts";
 import { retrieval } from "./tasks/retrieval.ts";
+import { textProbe } from "./tasks/text-probe.ts";
 import { zeroShot } from "./tasks/zero-shot.ts";
 
 /** Every task that a model can be scored on. */
-export const evaluationTasks: readonly EvaluationTask[] = [zeroShot, retrieval];
+export const evaluationTasks: readonly EvaluationTask[] = [zeroShot, retrieval, linearProbe, textProbe];
 
 /**
  * The task of that name.

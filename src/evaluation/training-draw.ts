@@ -33,9 +33,21 @@ export function trainingDraw(context: EvaluationContext, exposure: Exposure, see
   return { train: drawn.images, val: validation.images, notes };
 }
 
-/** What a protocol says of a draw. */
-export function drawProtocol({ parts }: EvaluationContext, exposure: Exposure): Record<string, string | number> {
-  return { shots: exposure, training: parts.trainOrigin };
+/** An exposure as it is planned. */
+export interface PlannedExposure {
+  readonly seed: number | null;
+  readonly protocol: Readonly<Record<string, string | number>>;
+}
+
+/** The exposures and seeds that the options ask for; a full exposure draws nothing, so it has no seed. */
+export function exposurePlan({ parts, options }: EvaluationContext): PlannedExposure[] {
+  const { shots = ["full" as const], seeds = defaultSeeds } = options;
+  return shots.flatMap((exposure): PlannedExposure[] => {
+    const protocol = { shots: exposure, training: parts.trainOrigin };
+    if (exposure === "full") return [{ seed: null, protocol }];
+    const validationShots = Math.min(exposure, mostValidationShots);
+    return seeds.map((seed) => ({ seed, protocol: { ...protocol, validationShots } }));
+  });
 }
 
 function missingOf(classes: readonly string[], train: readonly LabelledImage[]): string[] {
