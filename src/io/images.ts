@@ -16,15 +16,18 @@ export interface DecodeOptions {
 const DEFAULT_MAX_PIXELS = 100e6;
 const DEFAULT_MAX_BYTES = 512 * 2 ** 20;
 
+/** The binary formats that are read. */
+export type ImageFormat = "jpeg" | "png" | "gif" | "webp" | "tiff" | "avif";
+
 /** First bytes of the binary formats we read; a file that has them but will not parse is corrupt rather than unsupported. */
-const SIGNATURES: readonly { readonly at: number; readonly bytes: string }[] = [
-  { at: 0, bytes: "\xff\xd8\xff" }, // JPEG
-  { at: 0, bytes: "\x89PNG" },
-  { at: 0, bytes: "GIF8" },
-  { at: 8, bytes: "WEBP" },
-  { at: 0, bytes: "II*\0" }, // TIFF, little-endian
-  { at: 0, bytes: "MM\0*" }, // TIFF, big-endian
-  { at: 4, bytes: "ftypavi" }, // AVIF
+const SIGNATURES: readonly { readonly at: number; readonly bytes: string; readonly format: ImageFormat }[] = [
+  { at: 0, bytes: "\xff\xd8\xff", format: "jpeg" },
+  { at: 0, bytes: "\x89PNG", format: "png" },
+  { at: 0, bytes: "GIF8", format: "gif" },
+  { at: 8, bytes: "WEBP", format: "webp" },
+  { at: 0, bytes: "II*\0", format: "tiff" }, // little-endian
+  { at: 0, bytes: "MM\0*", format: "tiff" }, // big-endian
+  { at: 4, bytes: "ftypavi", format: "avif" },
 ];
 
 /**
@@ -79,9 +82,10 @@ function toRgb(width: number, height: number, channels: number, samples: Uint8Ar
   return image;
 }
 
-function hasKnownSignature(bytes: Uint8Array): boolean {
+/** The format that an image's first 16 bytes tell; undefined for SVG, which is text, and for what is no image. */
+export function imageFormatOf(bytes: Uint8Array): ImageFormat | undefined {
   const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(16, bytes.length)).toString("latin1");
-  return SIGNATURES.some(({ at, bytes: signature }) => start.startsWith(signature, at));
+  return SIGNATURES.find(({ at, bytes: signature }) => start.startsWith(signature, at))?.format;
 }
 
 async function decodingError(
@@ -97,7 +101,7 @@ async function decodingError(
     const rule = `${subject}: must have at most ${maxPixels} pixels`;
     return new UserError("too-large", `${rule}, got ${size}. Scale it down first.`, options);
   }
-  if (message.includes("unsupported image format") && !hasKnownSignature(bytes)) {
+  if (message.includes("unsupported image format") && imageFormatOf(bytes) === undefined) {
     const rule = `${subject}: must be a JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG picture`;
     return new UserError("unsupported", `${rule}, got other content. Convert or leave it out.`, options);
   }

@@ -112,6 +112,41 @@ describe("florence data", () => {
     expect([nameless.code, nameless.errors]).toEqual([exitCodes.usage, expect.stringContaining("Pass --name")]);
   });
 
+  it("inspects a table: one JSON object or lines, a sheet, and an exit code that tells of lost rows", async () => {
+    const table = join(root, "looked-at.csv");
+    writeFileSync(
+      table,
+      "file,label\nflickr8k-1000/images/0001.png,a\nflickr8k-1000/images/0002.png,b\nnot-there.png,b\n",
+    );
+    const { code, lines } = await florence("data", "inspect", table, "--json", "--sheet", join(root, "sheet.png"));
+    expect([code, lines.length]).toEqual([exitCodes.someFailed, 1]);
+    expect(JSON.parse(lines[0])).toMatchObject({
+      name: "looked-at",
+      format: "csv",
+      fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+      splits: { train: 2 },
+      classes: [
+        { name: "a", total: 1, bySplit: { train: 1 } },
+        { name: "b", total: 1, bySplit: { train: 1 } },
+      ],
+      sizes: { width: { least: 4, median: 4, most: 4 } },
+      findings: [
+        { kind: "left-out", severity: "error", count: 1, items: [expect.stringContaining("not-there.png")] },
+        { kind: "one-image-class", severity: "warning", count: 2, items: ["a", "b"] },
+      ],
+    });
+    expect((await sharp(join(root, "sheet.png")).metadata()).width).toBe(248);
+    const good = await florence("data", "inspect", join(root, "flickr8k-1000"), "--quick");
+    expect([good.code, good.lines[0]]).toEqual([exitCodes.ok, "flickr8k-1000: jsonl, 803 pictures, no classes"]);
+    expect(good.lines).toContainEqual(expect.stringMatching(/^captions +803, 803 of them different/));
+    const wrong = await florence("data", "inspect", table, "--sheet", "sheet.pdf");
+    expect([wrong.code, wrong.errors]).toEqual([
+      exitCodes.usage,
+      expect.stringContaining("--sheet must end with .png"),
+    ]);
+    expect((await florence("data", "inspect")).errors).toContain("one path is needed, got 0");
+  });
+
   it("explains what is missing", async () => {
     const none = await florence("data", "prepare");
     expect([none.code, none.errors]).toEqual([exitCodes.usage, expect.stringContaining("a set is needed")]);

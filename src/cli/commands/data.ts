@@ -14,9 +14,10 @@ import { titleOf } from "../../io/packages.ts";
 import { addJsonOption, collect, defineCommand, integerBetween, type JsonOption } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { type ImportOptions, importDataset, printPrepared } from "../dataset-import.ts";
+import { type InspectOptions, inspectDataset } from "../dataset-inspect.ts";
 import { exitCodeOfBatch, exitCodes } from "../exit-codes.ts";
 
-interface DataOptions extends JsonOption, ImportOptions {
+interface DataOptions extends JsonOption, ImportOptions, InspectOptions {
   readonly source?: string;
   readonly cache?: string;
   readonly against: readonly string[];
@@ -24,13 +25,17 @@ interface DataOptions extends JsonOption, ImportOptions {
   readonly dryRun?: boolean;
 }
 
-type Action = "list" | "prepare" | "import" | "curate";
+type Action = "list" | "prepare" | "import" | "inspect" | "curate";
 
 /** `florence data`: public sets as shard folders, and the check that training and evaluation do not overlap. */
 export const dataCommand = defineCommand<[Action, string[]], DataOptions>({
   name: "data",
   summary: "Fetch and prepare public image–text sets, and keep evaluation pictures out of training sets",
-  details: `import makes a set of your own data: a folder with one subfolder a class, a CSV, TSV or JSONL table of
+  details: `inspect says what a folder or table is (format, splits, classes, sizes, captions) and what is wrong with it:
+missing, damaged or misnamed files, rows that contradict, classes that are empty or in one split only, copies and
+near-copies within and across splits. It changes nothing. --quick does not decode the pictures; --sheet draws samples.
+
+import makes a set of your own data: a folder with one subfolder a class, a CSV, TSV or JSONL table of
 pictures and texts, webdataset tars, or COCO captions. Training then names the set in its recipe.
 
 prepare downloads a set's packages with npm or apt-get as they are set up here, checks their SHA-256 and
@@ -41,6 +46,11 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
   examples: [
     { line: "florence data list", does: "what there is, with licences" },
     { line: "florence data prepare emoji openclipart", does: "two training sets from public packages" },
+    {
+      line: "florence data inspect photos/ --sheet photos.png",
+      does: "what your data is, its problems, and a look at it",
+    },
+    { line: "florence data inspect labels.csv --quick --json", does: "the same of a table as JSON, nothing decoded" },
     { line: "florence data import photos/ --name photos", does: "your own folder of classes, at 64 pixels" },
     { line: "florence data import shop.csv --name shop --text-column title", does: "your own table" },
     { line: "florence data prepare flickr8k-train --source ~/data --size 64", does: "a set of your own copy" },
@@ -49,9 +59,11 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
   ],
   configure(command: Command) {
     command.addArgument(
-      new Argument("[action]", "what to do").choices(["list", "prepare", "import", "curate"]).default("list"),
+      new Argument("[action]", "what to do")
+        .choices(["list", "prepare", "import", "inspect", "curate"])
+        .default("list"),
     );
-    command.argument("[names...]", "sets, as named by `florence data list`; for import, one path");
+    command.argument("[names...]", "sets, as named by `florence data list`; for import and inspect, one path");
     command.option("--size <pixels>", "side of the prepared pictures", integerBetween(8, 512));
     command.option("--source <dir>", "folder that holds the data that no package carries");
     command.option(
@@ -67,10 +79,18 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
         .choices(Object.keys(fitTitles))
         .default("crop"),
     );
-    command.option("--images <dir>", "import: folder that a table's picture paths start from, instead of the table's");
-    command.option("--image-column <name>", "import: the table's column of picture paths, if not found by its name");
+    command.option(
+      "--images <dir>",
+      "import, inspect: folder that a table's picture paths start from, instead of the table's",
+    );
+    command.option(
+      "--image-column <name>",
+      "import, inspect: the table's column of picture paths, if not found by its name",
+    );
     command.option("--text-column <name>", "import: the table's column of texts, likewise");
     command.option("--label-column <name>", "import: the table's column of classes, likewise");
+    command.option("--quick", "inspect: decode no picture (no sizes, damaged files or near-copies)");
+    command.option("--sheet <file>", "inspect: draw samples with their labels, as .png, .jpg or .html");
     command.option("--dry-run", "only report what curate would remove");
     addJsonOption(command);
   },
@@ -78,6 +98,7 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
   async run(context, [action, names], options) {
     const cache = options.cache === undefined ? context.cacheFolder : resolve(options.cache);
     if (action === "list") return list(context, cache, options);
+    if (action === "inspect") return inspectDataset(context, names, options, cache);
     if (action === "import") return importDataset(context, names, options, (name) => shardFolder(cache, name));
     return action === "prepare" ? prepare(context, cache, names, options) : curate(context, cache, names, options);
   },

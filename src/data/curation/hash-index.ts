@@ -34,6 +34,14 @@ export class HashIndex {
     });
   }
 
+  /** How many hashes {@link within} would compare with the given one, those in several bands counted each time. */
+  comparisons(high: number, low: number): number {
+    const sizes = this.#bands.map(
+      ({ offset, width, buckets }) => buckets.get(bitsAt(high, low, offset, width))?.length ?? 0,
+    );
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
   /** The indices of all hashes at most `radius` bits from the given one, ascending. */
   within(high: number, low: number): number[] {
     const found = new Set<number>();

@@ -53,7 +53,10 @@ export function classNames(
   chosen.sort((a, b) => (areNumbers ? Number(a.name) - Number(b.name) : 0) || (a.name < b.name ? -1 : 1));
   for (const [identity, { written }] of spellings) {
     if (written.size < 2 || listed.has(identity)) continue;
-    const forms = [...written].map(([label, count]) => `"${label}" (${count})`).join(", ");
+    const forms = [...written]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([label, count]) => `"${label}" (${count})`)
+      .join(", ");
     note({
       kind: "class-merged",
       message: `Class "${mostFrequent(spellings.get(identity)?.names ?? new Map())}": is written ${forms}; these count as one class.`,

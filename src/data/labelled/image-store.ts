@@ -5,7 +5,7 @@ import { UserError } from "../../core/errors.ts";
 import { type RgbImage, rgbImage } from "../../core/image.ts";
 import { openPackedFile, type PackedFile } from "../../io/archives.ts";
 import { fileError } from "../../io/file-errors.ts";
-import { decodeImage } from "../../io/images.ts";
+import { decodeImage, type ImageFormat, imageFormatOf } from "../../io/images.ts";
 import type { ImagePlace } from "./entry.ts";
 
 const sampledBytes = 4096; // of an image's beginning and of its end
@@ -16,6 +16,8 @@ export interface ByteIdentity {
   readonly size: number; // bytes
   /** SHA-256, hexadecimal, of the first and the last 4 KiB: of all bytes, up to 8 KiB. */
   readonly digest: string;
+  /** As its first bytes tell; undefined for SVG, grey pixels, and what is no image. */
+  readonly format?: ImageFormat;
 }
 
 /**
@@ -67,7 +69,8 @@ export class ImageStore {
         const digest = createHash("sha256")
           .update(this.#buffer.subarray(0, head + tail))
           .digest("hex");
-        return { size, digest };
+        const format = place.kind === "grey" ? undefined : imageFormatOf(this.#buffer.subarray(0, head));
+        return { size, digest, ...(format !== undefined && { format }) };
       } finally {
         if (place.kind === "file") closeSync(descriptor);
       }

@@ -176,8 +176,13 @@ async function splitFolders(
   for (const name of splits) {
     const path = join(folder, name);
     if (!(await stat(path)).isDirectory() || (await readdir(path)).length === 0) continue;
-    const inner = await partsOfSplit(path, note);
-    parts.push(...inner.map((part) => ({ ...part, split: splitOfWord(name) })));
+    try {
+      const inner = await partsOfSplit(path, note);
+      parts.push(...inner.map((part) => ({ ...part, split: splitOfWord(name) })));
+    } catch (error) {
+      if (!(error instanceof UserError && error.code === "unsupported")) throw error;
+      note({ kind: "ignored", message: `${path}: has neither class folders nor a table; it is not read.` });
+    }
   }
   if (parts.length === 0) return undefined;
   for (const name of foreign) {
