@@ -10,14 +10,18 @@ export async function readUtf8(path: string): Promise<string> {
   });
 }
 
+/** The encodings that a text file is read in. Windows-1252 covers Latin-1 too, and gives a text for any bytes. */
+export type TextEncoding = "utf-8" | "windows-1252";
+
 /**
  * The text of a UTF-8 file, piece by piece, without its byte order mark. Bytes that are no UTF-8 come out as U+FFFD.
  *
+ * @param encoding  another encoding to read it in
  * @throws UserError naming the file: not-found, unreadable, empty, or unsupported (UTF-16, a folder)
  */
-export async function* readTextChunks(path: string): AsyncGenerator<string> {
+export async function* readTextChunks(path: string, encoding: TextEncoding = "utf-8"): AsyncGenerator<string> {
   await checkTextFile(path);
-  const decoder = new TextDecoder("utf-8"); // drops a byte order mark by itself
+  const decoder = new TextDecoder(encoding); // drops a byte order mark by itself
   try {
     for await (const bytes of createReadStream(path, { highWaterMark: 256 * 1024 })) {
       yield decoder.decode(bytes, { stream: true });
@@ -27,6 +31,25 @@ export async function* readTextChunks(path: string): AsyncGenerator<string> {
   }
   const rest = decoder.decode();
   if (rest) yield rest;
+}
+
+/**
+ * The encoding of a text file by its bytes: UTF-8 if all of it is well-formed, else Windows-1252, as spreadsheets and
+ * older systems write. Throws as {@link readTextChunks}.
+ */
+export async function textEncodingOf(path: string): Promise<TextEncoding> {
+  await checkTextFile(path);
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  try {
+    for await (const bytes of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+      decoder.decode(bytes, { stream: true });
+    }
+    decoder.decode();
+    return "utf-8";
+  } catch (error) {
+    if (error instanceof TypeError) return "windows-1252";
+    throw fileError(path, error);
+  }
 }
 
 /** A line of a text file, without its ending. */
@@ -39,7 +62,7 @@ export interface TextLine {
  * The lines of a UTF-8 file, ended by LF or CRLF only: U+2028, which JSON strings may hold, ends none. Throws as
  * {@link readTextChunks}.
  */
-export async function* readLines(path: string): AsyncGenerator<TextLine> {
+export async function* readLines(path: string, encoding: TextEncoding = "utf-8"): AsyncGenerator<TextLine> {
   let pieces: string[] = []; // of an unfinished line
   let number = 0;
   const finish = (end: string): TextLine => {
@@ -49,7 +72,7 @@ export async function* readLines(path: string): AsyncGenerator<TextLine> {
     number++;
     return { number, text: text.endsWith("\r") ? text.slice(0, -1) : text };
   };
-  for await (const chunk of readTextChunks(path)) {
+  for await (const chunk of readTextChunks(path, encoding)) {
     let start = 0;
     for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", start)) {
       yield finish(chunk.slice(start, end));

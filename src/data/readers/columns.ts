@@ -7,6 +7,7 @@ export interface ColumnNames {
   readonly text?: string | readonly string[];
   readonly label?: string;
   readonly key?: string;
+  readonly split?: string;
 }
 
 /** The names looked for, best first; compared without case, spaces, "_" and "-". */
@@ -14,6 +15,7 @@ const IMAGE_NAMES = ["image", "imagepath", "path", "file", "filepath", "filename
 const TEXT_NAMES = ["text", "texts", "caption", "captions", "title", "sentence", "sentences", "description"];
 const LABEL_NAMES = ["label", "labels", "class", "classname", "category"];
 const KEY_NAMES = ["key", "id", "uid"];
+const SPLIT_NAMES = ["split", "subset", "partition"];
 
 /** The columns of one table, resolved. */
 export interface ResolvedColumns {
@@ -21,6 +23,7 @@ export interface ResolvedColumns {
   readonly texts: readonly string[];
   readonly label: string | undefined;
   readonly key: string | undefined;
+  readonly split: string | undefined;
 }
 
 function plainName(name: string): string {
@@ -52,6 +55,7 @@ export function resolveColumns(names: readonly string[], wanted: ColumnNames, pl
     texts: texts.filter((name) => name !== undefined),
     label: find(wanted.label, LABEL_NAMES),
     key: find(wanted.key, KEY_NAMES),
+    split: find(wanted.split, SPLIT_NAMES),
   };
 }
 
@@ -68,6 +72,19 @@ export interface RowTexts {
  * @throws UserError naming `place` if the row says nothing, or a field has another type
  */
 export function rowTexts(row: Readonly<Record<string, unknown>>, columns: ResolvedColumns, place: string): RowTexts {
+  const texts = rowCaptions(row, columns, place);
+  const label = columns.label === undefined ? undefined : labelOf(row[columns.label], columns.label, place);
+  if (texts.length === 0 && label === undefined) throw rowError(place, "must have a text or a label, got neither");
+  if (texts.length === 0 && label !== undefined) texts.push(labelText(label));
+  return { texts, ...(label !== undefined && { label }) };
+}
+
+/** The captions of one row, blank ones dropped. @throws UserError naming `place` if one is no text, or no UTF-8 */
+export function rowCaptions(
+  row: Readonly<Record<string, unknown>>,
+  columns: Pick<ResolvedColumns, "texts">,
+  place: string,
+): string[] {
   const texts: string[] = [];
   for (const column of columns.texts) {
     const value = row[column] ?? [];
@@ -77,10 +94,19 @@ export function rowTexts(row: Readonly<Record<string, unknown>>, columns: Resolv
       if (item.trim() !== "") texts.push(item.trim());
     }
   }
-  const label = columns.label === undefined ? undefined : labelOf(row[columns.label], columns.label, place);
-  if (texts.length === 0 && label === undefined) throw rowError(place, "must have a text or a label, got neither");
-  if (texts.length === 0 && label !== undefined) texts.push(labelText(label));
-  return { texts, ...(label !== undefined && { label }) };
+  return texts;
+}
+
+/**
+ * The labels of one row: a list, or names separated by "|" or ";"; none for a blank field. A whole-number label becomes
+ * its digits.
+ *
+ * @throws UserError naming `place` if the field holds something else
+ */
+export function rowLabels(value: unknown, column: string, place: string): string[] {
+  const items: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const labels = items.flatMap((item) => labelOf(item, column, place)?.split(/[|;]/) ?? []);
+  return [...new Set(labels.map((label) => label.trim()).filter((label) => label !== ""))];
 }
 
 function labelOf(value: unknown, column: string, place: string): string | undefined {

@@ -12,8 +12,16 @@ import type { DatasetRecord, ReaderOptions } from "./record.ts";
 import { readImageTable, readJsonRows } from "./tables.ts";
 import { readWebdataset } from "./webdataset.ts";
 
-/** The formats that can be read. */
-export type DatasetFormat = "folder-of-classes" | "csv" | "tsv" | "jsonl" | "packed" | "webdataset" | "coco-captions";
+/** The formats that can be read; `idx` (MNIST's) as a labelled set only. */
+export type DatasetFormat =
+  | "folder-of-classes"
+  | "csv"
+  | "tsv"
+  | "jsonl"
+  | "packed"
+  | "webdataset"
+  | "coco-captions"
+  | "idx";
 
 export interface OpenDatasetOptions extends ReaderOptions {
   readonly columns?: ColumnNames;

@@ -49,7 +49,7 @@ async function packedRecord(row: TableRow, columns: ResolvedColumns, packed: Pac
 }
 
 /** `train.jsonl` goes with `train.….bin(.gz)`; where no name matches, with the only such file of the folder. */
-async function findPackedFile(tablePath: string): Promise<string> {
+export async function findPackedFile(tablePath: string): Promise<string> {
   const folder = dirname(tablePath);
   const names = await readdir(folder).catch((error: unknown) => {
     throw fileError(folder, error);

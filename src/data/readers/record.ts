@@ -1,5 +1,6 @@
 import { UserError } from "../../core/errors.ts";
 import { type FailedFile, failedFile } from "../../io/file-walk.ts";
+import type { TextEncoding } from "../../io/text-files.ts";
 
 /** One image of a dataset, not decoded yet. */
 export interface DatasetRecord {
@@ -16,6 +17,8 @@ export interface ReaderOptions {
   /** Told of every row left out, with the place in `path` ("table.csv:12"); without it the first problem is thrown. */
   readonly onProblem?: (problem: DatasetProblem) => void;
   readonly signal?: AbortSignal;
+  /** How a table's text is encoded; UTF-8 if it is left out. */
+  readonly encoding?: TextEncoding;
 }
 
 /** Reports a problem with one row or file and goes on, or throws where nobody listens. */

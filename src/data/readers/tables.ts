@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, join } from "node:path";
 import { UserError } from "../../core/errors.ts";
-import { readLines, readTextChunks } from "../../io/text-files.ts";
+import { readLines, readTextChunks, type TextEncoding } from "../../io/text-files.ts";
 import { type ColumnNames, type ResolvedColumns, resolveColumns, rowTexts } from "./columns.ts";
 import { DelimitedParser, type DelimitedRow, type Delimiter } from "./delimited-text.ts";
 import { type DatasetRecord, type ReaderOptions, reportProblem, rowError } from "./record.ts";
@@ -27,7 +27,7 @@ export async function* readDelimitedRows(
   options: ReaderOptions = {},
 ): AsyncGenerator<TableRow> {
   let header: readonly string[] | undefined;
-  for await (const row of parseFile(path, delimiter)) {
+  for await (const row of parseFile(path, delimiter, options.encoding)) {
     options.signal?.throwIfAborted();
     const place = `${path}:${row.line}`;
     if (!header) {
@@ -44,15 +44,19 @@ export async function* readDelimitedRows(
   }
 }
 
-async function* parseFile(path: string, delimiter: Delimiter): AsyncGenerator<DelimitedRow> {
+async function* parseFile(
+  path: string,
+  delimiter: Delimiter,
+  encoding: TextEncoding | undefined,
+): AsyncGenerator<DelimitedRow> {
   const parser = new DelimitedParser(delimiter);
-  for await (const chunk of readTextChunks(path)) yield* parser.push(chunk);
+  for await (const chunk of readTextChunks(path, encoding)) yield* parser.push(chunk);
   yield* parser.end();
 }
 
 /** The rows of a JSON-lines file; a line that is no JSON object is a problem, a blank one nothing. */
 export async function* readJsonRows(path: string, options: ReaderOptions = {}): AsyncGenerator<TableRow> {
-  for await (const { number, text } of readLines(path)) {
+  for await (const { number, text } of readLines(path, options.encoding)) {
     options.signal?.throwIfAborted();
     if (text.trim() === "") continue;
     const place = `${path}:${number}`;
