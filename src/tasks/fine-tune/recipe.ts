@@ -38,7 +38,6 @@ export const fineTuneRecipeSchema = z.strictObject({
   /** Rate of the head over that of the tower. */
   headRateScale: z.number().positive().default(10),
   templates: z.array(z.string()).min(1),
-  textTokens: z.int().min(2).max(128).default(64), // texts are cut to so many tokens where the text tower is tuned
   lora: loraSchema.prefault({}),
   maxLogitScale: z.number().positive().default(100),
   chunk: z.int().positive().optional(), // images through the towers at a time: gradient cache if below the batch
