@@ -62,11 +62,7 @@ function openStore(
 }
 
 /** Pictures that have what the set is about: a label, or a caption where it has no classes. */
-function usable(
-  set: LabelledSet,
-  images: readonly LabelledImage[],
-  keepUnlabelled: boolean,
-): readonly LabelledImage[] {
+function usable(set: LabelledSet, images: readonly LabelledImage[], keepUnlabelled: boolean): readonly LabelledImage[] {
   if (isCaptioned(set)) return images.filter(({ texts }) => texts.length > 0);
   return set.isMultiLabel && keepUnlabelled ? images : images.filter(({ labels }) => labels.length > 0);
 }
