@@ -7,6 +7,7 @@ import { exportCommand } from "./commands/export.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { searchCommand } from "./commands/search.ts";
+import { tuneCommand } from "./commands/tune.ts";
 
 /** Every command, in the order of `florence --help`. */
 export const commands: readonly CliCommand[] = [
@@ -14,6 +15,7 @@ export const commands: readonly CliCommand[] = [
   searchCommand,
   embedCommand,
   pretrainCommand,
+  tuneCommand,
   dataCommand,
   modelsCommand,
   exportCommand,

@@ -51,11 +51,11 @@ export async function saveTuned(options: SaveTunedOptions): Promise<{ model: str
     },
     ...(classifier.tensorFiles ? { tensorFiles: classifier.tensorFiles } : {}),
   });
-  if (!model.adapters) return { model: folder, adapter: undefined };
+  if (!model.adapters || report.alpha === 0) return { model: folder, adapter: undefined };
   const { rank, alpha } = report.recipe.lora;
   const adapter = join(runDir, "adapter");
   // A mixture of the original and the merged model is the adapter scaled down.
-  await saveAdapter(adapter, { rank, alpha: alpha * (report.alpha || 1), base: report.base, weights: model.adapters });
+  await saveAdapter(adapter, { rank, alpha: alpha * report.alpha, base: report.base, weights: model.adapters });
   return { model: folder, adapter };
 }
 

@@ -21,8 +21,8 @@ export interface TuningReport {
   readonly wallSeconds: number;
   readonly mixtures: readonly MixtureScore[];
   readonly alpha: number; // of the mixture that was kept
-  /** On the set's test part, if it has one: before and after. */
-  readonly test: { readonly before: TuningScore; readonly after: TuningScore } | undefined;
+  /** On the set's test part, if it has one; nothing before a head that started at random. */
+  readonly test: { readonly before: TuningScore | undefined; readonly after: TuningScore } | undefined;
 }
 
 /** The model card of a tuned model. */
@@ -55,7 +55,7 @@ export function tunedModelCard(report: TuningReport): string {
   if (test) {
     lines.push(
       `Test part of ${data.name}, ${test.after.count} pictures that decided nothing: ${test.after.measure} ` +
-        `${percent(test.before.value)} before, **${percent(test.after.value)}** after.`,
+        `${test.before ? `${percent(test.before.value)} before, ` : ""}**${percent(test.after.value)}** after.`,
       "",
     );
   }
