@@ -9,6 +9,7 @@ import { exposureCommand } from "./commands/exposure.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { searchCommand } from "./commands/search.ts";
+import { tuneCommand } from "./commands/tune.ts";
 
 /** Every command, in the order of `florence --help`. */
 export const commands: readonly CliCommand[] = [
@@ -18,6 +19,7 @@ export const commands: readonly CliCommand[] = [
   evalCommand,
   exposureCommand,
   pretrainCommand,
+  tuneCommand,
   dataCommand,
   modelsCommand,
   exportCommand,
