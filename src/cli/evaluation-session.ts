@@ -82,6 +82,7 @@ export async function withEvaluation<Result>(
       parts: evaluationParts(set),
       options: prompts ? { prompts } : {},
       cacheFolder,
+      memory: new Map(),
       signal,
       onProgress: (label, done, total, unit) => progress.show(label, done, total, unit),
       onFailure: (failure) => {

@@ -46,6 +46,8 @@ export interface EvaluationContext {
   readonly parts: EvaluationParts;
   readonly options: EvaluationOptions;
   readonly cacheFolder: string;
+  /** What several scores of one run need, such as a fitted probe, by a key of its maker's. */
+  readonly memory: Map<string, unknown>;
   readonly signal?: AbortSignal;
   /** Told how far a part of the work is; `unit` is a plural name. */
   readonly onProgress?: (label: string, done: number, total: number, unit: string) => void;

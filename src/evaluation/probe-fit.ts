@@ -1,6 +1,5 @@
 import { UserError } from "../core/errors.ts";
 import type { LabelledImage } from "../data/labelled/labelled-set.ts";
-import { sweepLambda } from "../tasks/linear-probe/lambda-sweep.ts";
 import { fitLinearProbe, type ProbeExamples, readmeLambda } from "../tasks/linear-probe/linear-probe.ts";
 import { LogisticObjective, type Targets } from "../tasks/logistic-objective.ts";
 import { fitObjective, type LinearClassifier } from "../tasks/logistic-regression.ts";
@@ -8,14 +7,15 @@ import { scoreRows } from "../tasks/score-rows.ts";
 import type { EvaluationContext } from "./evaluation-task.ts";
 import type { Exposure } from "./exposure-curves.ts";
 import { imageRows } from "./image-rows.ts";
+import { hashOfTexts } from "./ledger-entry.ts";
 import type { TrainingDraw } from "./training-draw.ts";
 
 /** A linear probe, and what it was fitted on. */
 export interface FittedProbe {
-  /** Fitted on training images alone, as λ was chosen with. */
-  readonly onTrain: LinearClassifier;
-  /** For scoring: of a full exposure refitted on training and validation images; else `onTrain`. */
+  /** For scoring: of a full exposure fitted on training and validation images; of few shots on the shots alone. */
   readonly final: LinearClassifier;
+  /** Fitted on training images alone, so that validation images can judge it. */
+  readonly onTrain: () => Promise<LinearClassifier>;
   readonly lambda: number;
   readonly val: ProbeExamples & { readonly images: readonly LabelledImage[] };
   readonly trainingImages: number;
@@ -24,59 +24,70 @@ export interface FittedProbe {
 /**
  * Fits a linear probe on the features of a draw. All images: CLIP's protocol, λ by accuracy on the validation part, then
  * a fit on both parts. Few shots: λ by the likelihood of the validation draw, for accuracy on a few images is a coarse
- * judge, and no refit, so that k images a class stay k.
+ * judge, and no second fit, so that k images a class stay k. Fits are kept in the context's memory.
  */
-export async function fitProbe(
-  context: EvaluationContext,
-  draw: TrainingDraw,
-  exposure: Exposure,
-): Promise<FittedProbe> {
-  const train = await probeExamples(context, draw.train);
-  const val = await probeExamples(context, draw.val);
+export function fitProbe(context: EvaluationContext, draw: TrainingDraw, exposure: Exposure): Promise<FittedProbe> {
+  const { memory } = context;
+  const key = JSON.stringify(["probe", exposure, hashOfTexts(draw.train.map(({ key }) => key))]);
+  const known = memory.get(key) as Promise<FittedProbe> | undefined;
+  if (known) return known;
+  const fit = fitDraw(context, draw, exposure);
+  memory.set(key, fit);
+  return fit;
+}
+
+async function fitDraw(context: EvaluationContext, draw: TrainingDraw, exposure: Exposure): Promise<FittedProbe> {
   const classesSeen = new Set(draw.train.flatMap(({ labels }) => labels)).size;
   if (classesSeen < 2) {
-    const remedy = "Use a set with a training part.";
-    throw new UserError(
-      "empty",
-      `${context.set.name}: a probe needs training images of 2 classes, got ${classesSeen}. ${remedy}`,
-    );
+    const rule = `${context.set.name}: a probe needs training images of 2 classes, got ${classesSeen}`;
+    throw new UserError("empty", `${rule}. Use a set with a training part.`);
   }
+  const train = await probeExamples(context, draw.train);
+  const val = await probeExamples(context, draw.val);
   const { signal, onProgress } = context;
-  const report = (iteration: number) => onProgress?.(`probe, ${exposure} shots`, iteration, 1000, "iterations");
   const common = { ...(signal && { signal }) };
   const facts = { val, trainingImages: train.images.length };
-  if (exposure === "full") {
-    const validation = val.images.length > 0 ? val : undefined;
-    const { classifier: final, fit } = await fitLinearProbe(train, validation, {
-      ...common,
-      onProgress: ({ iteration }) => report(iteration),
-    });
-    const { classifier: onTrain } = await fitLinearProbe(train, undefined, { ...common, lambda: fit.lambda });
-    return { onTrain, final, lambda: fit.lambda, ...facts };
+  if (exposure !== "full") {
+    const { lambda, classifier } = await fitFewShots(train, val, signal);
+    return { final: classifier, onTrain: async () => classifier, lambda, ...facts };
   }
-  const lambda = await fewShotLambda(train, val, signal);
-  const { classifier } = await fitLinearProbe(train, undefined, { ...common, lambda });
-  return { onTrain: classifier, final: classifier, lambda, ...facts };
+  const { classifier: final, fit } = await fitLinearProbe(train, val.images.length > 0 ? val : undefined, {
+    ...common,
+    onProgress: ({ iteration }) => onProgress?.("probe on all images", iteration, 1000, "iterations"),
+  });
+  const onTrain = async () => (await fitLinearProbe(train, undefined, { ...common, lambda: fit.lambda })).classifier;
+  return { final, onTrain, lambda: fit.lambda, ...facts };
 }
+
+const fewShotDecades = { from: 4, to: -2, steps: 2 }; // of λ, two steps a decade
 
 /**
  * λ by the likelihood of the validation examples, with a pull of one example's weight towards the λ of CLIP's README:
  * two decades away cost as much as one example of probability 1/e. A few examples alone would choose wildly.
  */
-async function fewShotLambda(train: ProbeExamples, val: ProbeExamples, signal?: AbortSignal): Promise<number> {
-  const objective = await LogisticObjective.create(train, train.targets);
+async function fitFewShots(
+  train: ProbeExamples,
+  val: ProbeExamples,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly lambda: number; readonly classifier: LinearClassifier }> {
+  const { from, to, steps } = fewShotDecades;
+  const objective = await LogisticObjective.create(train, train.targets, { threads: 1 });
+  let best: { lambda: number; classifier: LinearClassifier; cost: number } | undefined;
+  let start: Float64Array | undefined; // where the next larger λ ended
   try {
-    const { lambda } = await sweepLambda(async (tried) => {
-      signal?.throwIfAborted();
-      const { classifier } = await fitObjective(objective, train.targets, { lambda: tried });
-      const scores = await scoreRows(val, classifier);
-      const pull = (Math.log10(tried / readmeLambda) / 2) ** 2;
-      return -totalLogLoss(scores, val.targets) - pull;
-    });
-    return lambda;
+    for (let step = 0; step <= (from - to) * steps; step++) {
+      const lambda = 10 ** (from - step / steps);
+      const options = { lambda, ...(start && { start }), ...(signal && { signal }) };
+      const { classifier, parameters } = await fitObjective(objective, train.targets, options);
+      start = parameters;
+      const scores = await scoreRows(val, classifier, { threads: 1 });
+      const cost = totalLogLoss(scores, val.targets) + (Math.log10(lambda / readmeLambda) / 2) ** 2;
+      if (!best || cost < best.cost) best = { lambda, classifier, cost };
+    }
   } finally {
     await objective.dispose();
   }
+  return best as NonNullable<typeof best>;
 }
 
 async function probeExamples(

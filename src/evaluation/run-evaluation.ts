@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import { writeDetails } from "./evaluation-details.ts";
 import type { EvaluationContext, EvaluationTask, PlannedScore, Score } from "./evaluation-task.ts";
 import type { Ledger } from "./ledger.ts";
-import { type EntryIdentity, entryKey, type LedgerEntry } from "./ledger-entry.ts";
+import { type EntryIdentity, entryKey, type LedgerEntry, ledgerEntrySchema } from "./ledger-entry.ts";
 
 /** An entry, and whether this run computed it. */
 export interface EvaluatedEntry {
@@ -60,7 +60,7 @@ async function record(
 ): Promise<LedgerEntry> {
   const { model, set } = context;
   const { task, metric, protocol, seed, split } = planned;
-  const entry: LedgerEntry = {
+  const entry: LedgerEntry = ledgerEntrySchema.parse({
     task,
     metric,
     ...score,
@@ -73,7 +73,7 @@ async function record(
     version: packageVersion,
     seconds: Number(seconds.toFixed(3)),
     date: new Date().toISOString(),
-  };
+  });
   ledger.append(entry);
   return entry;
 }

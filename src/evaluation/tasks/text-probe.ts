@@ -53,11 +53,12 @@ async function scoreBlend(context: EvaluationContext, planned: PlannedScore, tex
   for (const note of draw.notes) context.onWarning?.(`${set.name}: ${note}`);
 
   const { val } = probe;
+  const onTrain = await probe.onTrain();
   const valEmbeddings = await imageRows(context, val.images, "embedding");
   const valLabels = Int32Array.from(val.images, ({ labels }) => labels[0]);
   const weights = await bestBlend(
     classLogits(valEmbeddings.rows, valEmbeddings.dim, { weight: textWeight }),
-    classLogits(val.features, val.dim, { weight: probe.onTrain.weights, bias: probe.onTrain.bias }),
+    classLogits(val.features, val.dim, { weight: onTrain.weights, bias: onTrain.bias }),
     valLabels,
     classes,
   );
