@@ -59,7 +59,7 @@ export function holdOutRows(
 /** The targets of some rows, in their order. */
 export function pickTargets(targets: Targets, rows: readonly number[]): Targets {
   const { classes } = targets;
-  if (targets.kind === "one") return { ...targets, labels: Int32Array.from(rows, (row) => targets.labels[row]) };
+  if (targets.kind === "one") return { ...targets, labels: rows.map((row) => targets.labels[row]) };
   const truth = new Uint8Array(rows.length * classes);
   for (const [i, row] of rows.entries()) {
     truth.set(targets.truth.subarray(row * classes, (row + 1) * classes), i * classes);
@@ -83,7 +83,7 @@ function rowsByClass(targets: Targets): number[][] {
   const groups = Array.from({ length: targets.classes }, (): number[] => []);
   for (let row = 0; row < exampleCount(targets); row++) {
     if (targets.kind === "one") groups[targets.labels[row]].push(row);
-    else groups.forEach((group, c) => targets.truth[row * targets.classes + c] && group.push(row));
+    else for (const [c, group] of groups.entries()) if (targets.truth[row * targets.classes + c]) group.push(row);
   }
   return groups;
 }
