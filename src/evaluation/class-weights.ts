@@ -9,9 +9,14 @@ import type { ClassPrompts } from "./prompt-choice.ts";
 
 const defaultPrompts: ClassPrompts = { templates: defaultTemplates, title: "default" };
 
+/** The prompts of the options, or the usual ones. */
+export function chosenPrompts({ prompts = defaultPrompts }: EvaluationContext["options"]): ClassPrompts {
+  return prompts;
+}
+
 /** What a protocol says of the prompts: templates, and class names where they are not the set's own. */
-export function promptProtocol({ prompts = defaultPrompts }: EvaluationContext["options"]): Record<string, string> {
-  const { templates, names } = prompts;
+export function promptProtocol(options: EvaluationContext["options"]): Record<string, string> {
+  const { templates, names } = chosenPrompts(options);
   return {
     templates: `${templates.length} × ${hashOfTexts(templates)}`,
     ...(names && { classNames: hashOfTexts(names.map((group) => group.join("\n"))) }),
@@ -25,7 +30,7 @@ export function promptProtocol({ prompts = defaultPrompts }: EvaluationContext["
  */
 export async function classWeights(context: EvaluationContext): Promise<Float32Array> {
   const { model, set, options, cacheFolder, signal, onProgress, onWarning } = context;
-  const { templates, names = set.classes.map((name) => [name]) } = options.prompts ?? defaultPrompts;
+  const { templates, names = set.classes.map((name) => [name]) } = chosenPrompts(options);
   const labels = [...new Set(names.flat())];
   const vectors = await embedClasses(model, labels, templates, {
     cacheFolder,

@@ -23,7 +23,9 @@ export interface EvaluationOptions {
   readonly epochs?: number;
   readonly batch?: number;
   readonly learningRate?: number;
+  /** A variant of the task, such as `head` of `fine-tune`. */
   readonly method?: string;
+  readonly augment?: string;
 }
 
 /** What a classification is scored by: top-1, the mean of the classes' own accuracies, or 11-point mAP. */

@@ -1,12 +1,21 @@
 import { UserError } from "../core/errors.ts";
 import type { EvaluationOptions, EvaluationTask } from "./evaluation-task.ts";
+import { fewShot } from "./tasks/few-shot.ts";
+import { fineTuned } from "./tasks/fine-tune.ts";
 import { linearProbe } from "./tasks/linear-probe.ts";
 import { retrieval } from "./tasks/retrieval.ts";
 import { textProbe } from "./tasks/text-probe.ts";
 import { zeroShot } from "./tasks/zero-shot.ts";
 
 /** Every task that a model can be scored on. */
-export const evaluationTasks: readonly EvaluationTask[] = [zeroShot, retrieval, linearProbe, textProbe];
+export const evaluationTasks: readonly EvaluationTask[] = [
+  zeroShot,
+  retrieval,
+  linearProbe,
+  textProbe,
+  fewShot,
+  fineTuned,
+];
 
 /**
  * The task of that name.

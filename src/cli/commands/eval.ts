@@ -1,10 +1,11 @@
 import { type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
+import { augmentNames } from "../../data/augment-presets.ts";
 import type { ClassificationMetric, EvaluationOptions } from "../../evaluation/evaluation-task.ts";
 import { checkOptions, evaluationTasks, findEvaluationTask } from "../../evaluation/evaluation-tasks.ts";
 import type { Exposure } from "../../evaluation/exposure-curves.ts";
 import { evaluate } from "../../evaluation/run-evaluation.ts";
-import { defineCommand, wholeNumbersFrom } from "../command.ts";
+import { defineCommand, integerBetween, numberBetween, wholeNumbersFrom } from "../command.ts";
 import { addSessionOptions, exposuresFrom, type SessionOptions, withEvaluation } from "../evaluation-session.ts";
 import { scoreTable } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
@@ -15,6 +16,14 @@ interface EvalOptions extends SessionOptions {
   readonly metric?: ClassificationMetric;
   readonly shots?: readonly Exposure[];
   readonly seeds?: readonly number[];
+  readonly ways?: number;
+  readonly queries?: number;
+  readonly episodes?: number;
+  readonly method?: string;
+  readonly epochs?: number;
+  readonly batch?: number;
+  readonly learningRate?: number;
+  readonly augment?: string;
   readonly out?: string;
 }
 
@@ -52,6 +61,14 @@ computed again: an interrupted run goes on where it was. Sets without a test par
     );
     command.option("--shots <list>", "training images a class, such as 1,5,full (default: full)", exposuresFrom(1));
     command.option("--seeds <list>", "of the draws (default: 3,30,300)", wholeNumbersFrom(0));
+    command.option("--ways <n>", "few-shot: classes an episode (default: 5)", integerBetween(2, 1000));
+    command.option("--queries <n>", "few-shot: images a class that an episode asks for (default: 15)", integerBetween(1, 1000));
+    command.option("--episodes <n>", "few-shot (default: 600)", integerBetween(2, 100_000));
+    command.option("--method <name>", "few-shot: logistic or prototype; fine-tune: contrastive or head");
+    command.option("--epochs <n>", "fine-tune: passes over the training images (default: 10)", numberBetween(0.001, 10_000));
+    command.option("--batch <n>", "fine-tune: images an update (default: 64)", integerBetween(2, 65_536));
+    command.option("--learning-rate <r>", "fine-tune: peak rate (default: 2e-4)", numberBetween(1e-9, 10));
+    command.addOption(new Option("--augment <name>", "fine-tune: augmentation (default: light)").choices(augmentNames));
     command.option("-o, --out <file>", "report: the page to write (default: report.html)");
     addSessionOptions(command);
   },
@@ -62,11 +79,11 @@ computed again: an interrupted run goes on where it was. Sets without a test par
     if (options.out !== undefined) {
       throw new UserError("bad-argument", "eval: --out is for `report`, got it for a task. Use --ledger.");
     }
+    const { split, metric, shots, seeds, ways, queries, episodes } = options;
+    const { method, epochs, batch, learningRate, augment } = options;
     const asked: EvaluationOptions = {
-      split: options.split,
-      metric: options.metric,
-      shots: options.shots,
-      seeds: options.seeds,
+      ...{ split, metric, shots, seeds, ways, queries, episodes },
+      ...{ method, epochs, batch, learningRate, augment },
     };
     return withEvaluation(context, path, options, async ({ context: opened, ledger, failures }) => {
       const evaluation = { ...opened, options: { ...opened.options, ...asked } };
