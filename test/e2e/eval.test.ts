@@ -29,7 +29,10 @@ async function writeColors({ test = 8, train = 12, wrong = 2 } = {}): Promise<st
   const set = join(folder, "colors");
   const rng = new Rng("colors");
   const shades = { red: [220, 30, 30], green: [30, 200, 30], blue: [30, 30, 220] };
-  for (const [split, count] of [["train", train], ["test", test]] as const) {
+  for (const [split, count] of [
+    ["train", train],
+    ["test", test],
+  ] as const) {
     for (const [name, shade] of Object.entries(shades)) {
       await mkdir(join(set, split, name), { recursive: true });
       for (let i = 0; i < count; i++) {
@@ -77,7 +80,11 @@ describe("florence eval zero-shot", () => {
     expect((await readFile(ledger, "utf8")).trim()).toBe(JSON.stringify(entry));
     const details = JSON.parse(await readFile(join(folder, entry.details as string), "utf8"));
     expect(details.classes.map(({ name }: { name: string }) => name)).toEqual(["blue", "green", "red"]);
-    expect(details.confusion).toEqual([[8, 0, 0], [0, 8, 0], [2, 0, 6]]);
+    expect(details.confusion).toEqual([
+      [8, 0, 0],
+      [0, 8, 0],
+      [2, 0, 6],
+    ]);
     expect(details.confusedPairs).toEqual([{ truth: "red", predicted: "blue", count: 2 }]);
     expect(details.worst.map(({ key }: { key: string }) => key).sort()).toEqual(["test/red/6.png", "test/red/7.png"]);
   });

@@ -62,10 +62,18 @@ computed again: an interrupted run goes on where it was. Sets without a test par
     command.option("--shots <list>", "training images a class, such as 1,5,full (default: full)", exposuresFrom(1));
     command.option("--seeds <list>", "of the draws (default: 3,30,300)", wholeNumbersFrom(0));
     command.option("--ways <n>", "few-shot: classes an episode (default: 5)", integerBetween(2, 1000));
-    command.option("--queries <n>", "few-shot: images a class that an episode asks for (default: 15)", integerBetween(1, 1000));
+    command.option(
+      "--queries <n>",
+      "few-shot: images a class that an episode asks for (default: 15)",
+      integerBetween(1, 1000),
+    );
     command.option("--episodes <n>", "few-shot (default: 600)", integerBetween(2, 100_000));
     command.option("--method <name>", "few-shot: logistic or prototype; fine-tune: contrastive or head");
-    command.option("--epochs <n>", "fine-tune: passes over the training images (default: 10)", numberBetween(0.001, 10_000));
+    command.option(
+      "--epochs <n>",
+      "fine-tune: passes over the training images (default: 10)",
+      numberBetween(0.001, 10_000),
+    );
     command.option("--batch <n>", "fine-tune: images an update (default: 64)", integerBetween(2, 65_536));
     command.option("--learning-rate <r>", "fine-tune: peak rate (default: 2e-4)", numberBetween(1e-9, 10));
     command.addOption(new Option("--augment <name>", "fine-tune: augmentation (default: light)").choices(augmentNames));

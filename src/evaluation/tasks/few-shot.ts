@@ -27,12 +27,18 @@ export const fewShot: EvaluationTask = {
       throw new UserError("bad-argument", `few-shot: method must be ${heads.join(" or ")}, got "${method}". Name one.`);
     }
     if (set.isMultiLabel) {
-      throw new UserError("unsupported", `few-shot: needs one label an image, got several in ${set.name}. Use another set.`);
+      throw new UserError(
+        "unsupported",
+        `few-shot: needs one label an image, got several in ${set.name}. Use another set.`,
+      );
     }
     labelledImages(context, imagesOfSplit(set, parts, split));
     return shots.flatMap((count) => {
       if (count === "full") {
-        throw new UserError("bad-argument", "few-shot: shots must be numbers, got full. Use linear-probe for all images.");
+        throw new UserError(
+          "bad-argument",
+          "few-shot: shots must be numbers, got full. Use linear-probe for all images.",
+        );
       }
       const protocol = { images: splitOrigin(parts, split), method, ways, shots: count, queries, episodes };
       const seeds = options.seeds ?? [episodeDefaults.seed];
@@ -47,7 +53,9 @@ export const fewShot: EvaluationTask = {
 
 async function scoreEpisodes(context: EvaluationContext, { split, seed, protocol }: PlannedScore): Promise<Score> {
   const { set, parts, signal, onProgress } = context;
-  const [ways, shots, queries, episodes] = ["ways", "shots", "queries", "episodes"].map((name) => Number(protocol[name]));
+  const [ways, shots, queries, episodes] = ["ways", "shots", "queries", "episodes"].map((name) =>
+    Number(protocol[name]),
+  );
   const chosen = labelledImages({ set }, imagesOfSplit(set, parts, split));
   const { rows, dim, images, failed } = await imageRows(context, chosen, "features");
   const labels = images.map((image) => image.labels[0]);

@@ -165,10 +165,7 @@ async function scoreTuned(
   return classificationScore(context, metric as "top-1" | "mean-per-class", judgement, { images, failed });
 }
 
-async function* classifierLogits(
-  { rows }: ImageRows,
-  { weights, input }: ClassifierFile,
-): AsyncGenerator<LogitBlock> {
+async function* classifierLogits({ rows }: ImageRows, { weights, input }: ClassifierFile): AsyncGenerator<LogitBlock> {
   const [weight, bias] = [weights.get("weight") as Float32Array, weights.get("bias") as Float32Array];
   yield { start: 0, logits: headLogits(rows, weight, bias, input) };
 }
