@@ -22,9 +22,10 @@ export const layers: Readonly<Record<string, Layer>> = {
   zoo: { rank: 4, isPure: false, holds: "names, weights and cards of models; importers" },
   tasks: { rank: 4, isPure: false, holds: "one folder a task" },
   training: { rank: 5, isPure: false, holds: "the one training loop and what it needs" },
-  cli: { rank: 6, isPure: false, holds: "one file a command" },
-  server: { rank: 6, isPure: false, holds: "one file a route" },
-  web: { rank: 6, isPure: true, holds: "the browser's entry: exported models on onnxruntime-web" },
+  evaluation: { rank: 6, isPure: false, holds: "the ledger of scores, one file an evaluation, the report" },
+  cli: { rank: 7, isPure: false, holds: "one file a command" },
+  server: { rank: 7, isPure: false, holds: "one file a route" },
+  web: { rank: 7, isPure: true, holds: "the browser's entry: exported models on onnxruntime-web" },
 };
 
 /** Files of impure folders that are pure all the same: pixel and token maths, classification by labels. */
@@ -44,7 +45,7 @@ export const browserPackages: ReadonlySet<string> = new Set([
 ]);
 
 /** Folders whose entries know nothing of each other; files directly in them are shared by all entries. */
-export const siblingFolders: readonly string[] = ["tasks", "cli/commands", "server/routes"];
+export const siblingFolders: readonly string[] = ["tasks", "evaluation/tasks", "cli/commands", "server/routes"];
 
 /** One import of a source file. */
 export interface ImportEdge {

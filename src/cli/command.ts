@@ -89,6 +89,17 @@ export function numberBetween(low: number, high: number): (text: string) => numb
   };
 }
 
+/** An argument parser for whole numbers from `low`, separated by commas. */
+export function wholeNumbersFrom(low: number): (text: string) => number[] {
+  return (text) => {
+    const numbers = text.split(",").map(Number);
+    if (text.trim() === "" || numbers.some((value) => !Number.isInteger(value) || value < low)) {
+      throw new InvalidArgumentError(`It must be whole numbers from ${low}, separated by commas.`);
+    }
+    return [...new Set(numbers)];
+  };
+}
+
 /** An argument parser for options that may be given several times. */
 export function collect(text: string, earlier: readonly string[] = []): string[] {
   return [...earlier, text];

@@ -3,17 +3,23 @@ import { classifyCommand } from "./commands/classify.ts";
 import { dataCommand } from "./commands/data.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
+import { evalCommand } from "./commands/eval.ts";
 import { exportCommand } from "./commands/export.ts";
+import { exposureCommand } from "./commands/exposure.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { searchCommand } from "./commands/search.ts";
+import { tuneCommand } from "./commands/tune.ts";
 
 /** Every command, in the order of `florence --help`. */
 export const commands: readonly CliCommand[] = [
   classifyCommand,
   searchCommand,
   embedCommand,
+  evalCommand,
+  exposureCommand,
   pretrainCommand,
+  tuneCommand,
   dataCommand,
   modelsCommand,
   exportCommand,

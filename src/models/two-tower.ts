@@ -47,7 +47,11 @@ export class TwoTower {
 
   /** @param pixels  [B, H, W, 3] uint8 RGB.  @returns  [B, D], of length 1 */
   embedImages(pixels: Tensor, options: ForwardOptions = {}): Tensor {
-    const { pooled } = this.imageEncoder.forward(pixels, options);
+    return this.embedPooled(this.imageEncoder.forward(pixels, options).pooled);
+  }
+
+  /** @param pooled  [B, F], what the image encoder gives.  @returns  [B, D], of length 1 */
+  embedPooled(pooled: Tensor): Tensor {
     return normalizeL2(this.imageProjection ? this.imageProjection.forward(pooled) : pooled);
   }
 

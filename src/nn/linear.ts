@@ -1,5 +1,7 @@
+import { add } from "../graph/broadcasting.ts";
 import { linear } from "../graph/matrix.ts";
 import { type Initializer, Parameter, type Tensor } from "../graph/tensor.ts";
+import type { LowRankAdapter } from "./low-rank.ts";
 import { truncatedNormal, zeros } from "./module.ts";
 
 export interface LinearConfig {
@@ -13,6 +15,8 @@ export interface LinearConfig {
 export class Linear {
   readonly weight: Parameter; // [out, in]
   readonly bias: Parameter | undefined; // [out]
+  /** Learnt beside the weight once `addAdapters` has put it here; its parameters then are among the module's. */
+  adapter: LowRankAdapter | undefined;
 
   constructor({ inputs, outputs, bias = true, initialize = truncatedNormal(0.02) }: LinearConfig) {
     this.weight = new Parameter([outputs, inputs], initialize);
@@ -20,6 +24,7 @@ export class Linear {
   }
 
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    const y = linear(x, this.weight, this.bias);
+    return this.adapter ? add(y, this.adapter.forward(x)) : y;
   }
 }

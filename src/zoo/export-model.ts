@@ -2,9 +2,6 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
-import { ClipTokenizer } from "../data/tokenizers/clip-bpe.ts";
-import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
-import { WordPieceTokenizer } from "../data/tokenizers/wordpiece.ts";
 import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
 import { type ExportedModel, exportedModelFile } from "../models/exported-model.ts";
 import { cardFacts } from "./bundled-models.ts";
@@ -15,7 +12,7 @@ import { exportReadme } from "./export-readme.ts";
 import { verifyExport } from "./export-verification.ts";
 import type { FlorenceModel } from "./florence-model.ts";
 import { saveModel } from "./save-model.ts";
-import { describeTokenizer, type TokenizerSource } from "./tokenizer-files.ts";
+import { describeTokenizer, readTokenizerSource, tokenizerSource } from "./tokenizer-files.ts";
 
 export type Towers = "image" | "text" | "both";
 
@@ -45,7 +42,7 @@ export interface ExportResult {
 export async function exportOnnx(request: ExportRequest, towers: Towers): Promise<ExportResult> {
   await requireFree(request);
   const checkpoint = await readCheckpoint(request.source);
-  const tokenizer = describeTokenizer(sourceOf(checkpoint.tokenizer), checkpoint.tokenizer.contextLength);
+  const tokenizer = describeTokenizer(tokenizerSource(checkpoint.tokenizer), checkpoint.tokenizer.contextLength);
   const card = await readFile(join(request.source, "README.md"), "utf8").catch(() => "");
   const description = describe(checkpoint, request.model, towers, tokenizer.config, cardFacts(card).license);
   const files = new Map<string, string | Uint8Array>([
@@ -53,7 +50,7 @@ export async function exportOnnx(request: ExportRequest, towers: Towers): Promis
     [exportedModelFile, `${JSON.stringify(description, null, 2)}\n`],
     ["README.md", exportReadme(description)],
   ]);
-  if (description.text) files.set(tokenizer.file.name, tokenizer.file.text);
+  if (description.text) for (const [name, content] of Object.entries(tokenizer.files)) files.set(name, content);
   const unfinished = `${request.target}.${randomBytes(6).toString("hex")}.partial`;
   await mkdir(unfinished, { recursive: true });
   try {
@@ -78,7 +75,7 @@ export async function exportCheckpoint(request: ExportRequest, dtype: "F16" | "F
     weights,
     preprocessing,
     dtype,
-    tokenizer: sourceOf(tokenizer),
+    tokenizer: await readTokenizerSource(tokenizer, request.source),
     files: card === undefined ? {} : { "README.md": card },
   });
   return { files: (await readdir(request.target)).sort() };
@@ -115,18 +112,4 @@ function describe(
       ? {}
       : { text: { file: "text.onnx", length, padId: tokenizer.padId, tokenizer: tokenizerConfig } }),
   };
-}
-
-/** What a tokenizer is made of, to be written again. */
-function sourceOf(tokenizer: Tokenizer): TokenizerSource {
-  if (tokenizer instanceof WordPieceTokenizer) return { kind: "wordpiece", vocabulary: tokenizer.vocabulary };
-  if (tokenizer instanceof ClipTokenizer) {
-    const [, , ...merges] = tokenizer.fingerprintParts.split("\n"); // after its name and the context length
-    const mergeCount = tokenizer.startId - 512;
-    return { kind: "clip-bpe", mergesText: ["#version: 0.2", ...merges].join("\n"), mergeCount };
-  }
-  throw new UserError(
-    "unsupported",
-    `export: the tokenizer must be WordPiece or CLIP's BPE, got ${tokenizer.constructor.name}.`,
-  );
 }

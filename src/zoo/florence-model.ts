@@ -13,6 +13,10 @@ export interface FlorenceModel {
   readonly logitScale: number;
   /** How scaled similarities become probabilities. */
   readonly scoring: Scoring;
+  /** Length of an image's features. */
+  readonly featureDim: number;
+  /** What the image encoder gives before the projection, not normalised: what linear probes learn from. */
+  imageFeatures(images: readonly RgbImage[]): Promise<Float32Array[]>;
   /** L2-normalised embeddings, one an image, in order. */
   embedImages(images: readonly RgbImage[]): Promise<Float32Array[]>;
   /** L2-normalised embeddings, one a text, in order. */

@@ -4,7 +4,7 @@ import type { RgbImage } from "../core/image.ts";
 import type { Scoring } from "../core/scoring.ts";
 import { encodeBatch } from "../data/tokenizers/tokenizer.ts";
 import { preprocess } from "../data/transforms.ts";
-import { input } from "../graph/tensor.ts";
+import { input, type Tensor } from "../graph/tensor.ts";
 import { textInputs } from "../models/text-encoder/text-batch.ts";
 import { TwoTower } from "../models/two-tower.ts";
 import { namedParameters } from "../nn/module.ts";
@@ -48,6 +48,7 @@ class LoadedModel implements FlorenceModel {
   readonly name: string;
   readonly fingerprint: string;
   readonly embedDim: number;
+  readonly featureDim: number;
   readonly logitScale: number;
   readonly scoring: Scoring;
   readonly #checkpoint: Checkpoint;
@@ -63,9 +64,24 @@ class LoadedModel implements FlorenceModel {
     this.scoring = bias === undefined ? { kind: "softmax" } : { kind: "sigmoid", bias };
     this.#checkpoint = checkpoint;
     this.#tower = new TwoTower(checkpoint.architecture);
+    this.featureDim = this.#tower.imageEncoder.features;
   }
 
-  async embedImages(images: readonly RgbImage[]): Promise<Float32Array[]> {
+  embedImages(images: readonly RgbImage[]): Promise<Float32Array[]> {
+    return this.#encodeImages("image", images, this.embedDim, (pixels) => this.#tower.embedImages(pixels));
+  }
+
+  imageFeatures(images: readonly RgbImage[]): Promise<Float32Array[]> {
+    const { imageEncoder } = this.#tower;
+    return this.#encodeImages("features", images, this.featureDim, (pixels) => imageEncoder.forward(pixels).pooled);
+  }
+
+  async #encodeImages(
+    kind: string,
+    images: readonly RgbImage[],
+    dim: number,
+    encode: (pixels: Tensor) => Tensor,
+  ): Promise<Float32Array[]> {
     const { architecture, preprocessing } = this.#checkpoint;
     const { mean, std } = architecture.image;
     const { size } = preprocessing;
@@ -77,11 +93,11 @@ class LoadedModel implements FlorenceModel {
       const pixels = new Uint8Array(batch * size * size * 3);
       for (const [i, image] of group.entries())
         pixels.set(preprocess(image, { ...preprocessing, mean, std }), i * size * size * 3);
-      const program = await this.#program(`image ${batch}`, () => ({
-        embedding: this.#tower.embedImages(input("pixels", [batch, size, size, 3], "uint8")),
+      const program = await this.#program(`${kind} ${batch}`, () => ({
+        rows: encode(input("pixels", [batch, size, size, 3], "uint8")),
       }));
-      const { embedding } = await program.run({ pixels });
-      results.push(...rowsOf(embedding as Float32Array, this.embedDim, group.length));
+      const { rows } = await program.run({ pixels });
+      results.push(...rowsOf(rows as Float32Array, dim, group.length));
     }
     return results;
   }

@@ -13,6 +13,8 @@ const tokenizerConfigSchema = z.discriminatedUnion("kind", [
     mergeCount: z.int().nonnegative(),
     contextLength: z.int().positive(),
   }),
+  /** SigLIP's own files, whichever of them it comes with. */
+  z.strictObject({ kind: z.literal("siglip"), contextLength: z.int().positive() }),
 ]);
 
 export type TokenizerConfig = z.infer<typeof tokenizerConfigSchema>;

@@ -19,6 +19,8 @@ export interface SavedModel {
   dtype?: "F16" | "F32";
   /** Other files of the folder, such as the model card, by name. */
   files?: Readonly<Record<string, string | Uint8Array>>;
+  /** Other files of tensors, in float32, by name. */
+  tensorFiles?: Readonly<Record<string, ReadonlyMap<string, WeightTensor>>>;
 }
 
 /** Writes a checkpoint folder so that it appears whole or not at all. */
@@ -51,9 +53,10 @@ export async function saveModel(folder: string, model: SavedModel): Promise<void
       metadata: { format: "florence-model/1" },
     });
     await writeFileAtomic(join(unfinished, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-    await writeFileAtomic(join(unfinished, tokenizer.file.name), tokenizer.file.text);
-    for (const [name, content] of Object.entries(model.files ?? {}))
+    for (const [name, content] of Object.entries({ ...tokenizer.files, ...model.files }))
       await writeFileAtomic(join(unfinished, name), content);
+    for (const [name, further] of Object.entries(model.tensorFiles ?? {}))
+      await writeSafetensors(join(unfinished, name), further, { dtype: "F32" });
     await replaceFolder(unfinished, folder);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });

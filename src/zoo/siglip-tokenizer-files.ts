@@ -9,6 +9,9 @@ import type { CheckpointFolder } from "./checkpoint-folder.ts";
 
 const settingsFile = "tokenizer_config.json";
 
+/** Every file that decides SigLIP's ids; a folder has some of them. */
+export const siglipTokenizerFiles: readonly string[] = ["spiece.model", "tokenizer.json", settingsFile];
+
 /** What the kinds of tokenizer add to a text where the folder does not say it. */
 interface Defaults {
   readonly padToken: string;

@@ -2,18 +2,12 @@ import { Rng } from "../../core/rng.ts";
 import { augmentInto } from "../../data/augment.ts";
 import { BatchComposer } from "../../data/batching.ts";
 import type { ShardReader } from "../../data/shards.ts";
-import { encodeBatch, type Tokenizer } from "../../data/tokenizers/tokenizer.ts";
 import type { ContrastiveBatch } from "./contrastive-objective.ts";
 import { ExtraTexts } from "./extra-texts.ts";
 import type { PretrainStage } from "./recipe.ts";
 import { shortTextTemplates, shortTextWords } from "./short-text-templates.data.ts";
-import type { TextFeatureBank } from "./text-feature-bank.ts";
+import { feedTexts, type TextSource } from "./text-feeds.ts";
 import { textLabel } from "./text-label.ts";
-
-/** How the texts of a batch are handed to the graph. */
-export type TextSource =
-  | { kind: "features"; bank: TextFeatureBank }
-  | { kind: "tokens"; tokenizer: Tokenizer; length: number };
 
 /** Every text that a row's text can become in a stage: itself, or a short one in each template. */
 export function renderings(text: string, templated: boolean): string[] {
@@ -79,27 +73,6 @@ export class ContrastiveBatches {
       sets[entries.length + i] = BigInt(this.#names.indexOf(set)); // −1, no image's, for a set of no pictures
       texts.push(new Rng(seed).pick(renderings(text, templatedTexts)));
     }
-    return { pixels, labels, sets, texts: this.#feedTexts(texts) };
-  }
-
-  #feedTexts(texts: readonly string[]): ContrastiveBatch["texts"] {
-    if (this.#source.kind === "features") {
-      const { bank } = this.#source;
-      const data = new Float32Array(texts.length * bank.width);
-      for (const [i, text] of texts.entries()) bank.copy(text, data, i);
-      return { "text.features": { data, width: bank.width } };
-    }
-    // One fixed length, so that every step runs the same program.
-    const { tokenizer, length } = this.#source;
-    const batch = encodeBatch(tokenizer, texts);
-    const ids = new Int32Array(texts.length * length).fill(tokenizer.padId);
-    const mask = new Float32Array(texts.length * length);
-    const copied = Math.min(batch.length, length);
-    for (let row = 0; row < texts.length; row++) {
-      const from = row * batch.length;
-      ids.set(batch.ids.subarray(from, from + copied), row * length);
-      mask.set(batch.mask.subarray(from, from + copied), row * length);
-    }
-    return { "text.ids": { data: ids, width: length }, "text.mask": { data: mask, width: length } };
+    return { pixels, labels, sets, texts: feedTexts(this.#source, texts) };
   }
 }

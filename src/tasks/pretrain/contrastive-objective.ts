@@ -76,8 +76,8 @@ export class ContrastiveObjective implements Objective {
   }
 
   constrain(): void {
-    const scale = (this.weights.get("logitScale") as WeightTensor).data;
-    scale[0] = Math.min(scale[0], Math.log(this.#options.maxLogitScale));
+    const scale = this.weights.get("logitScale")?.data; // absent where it is not learnt
+    if (scale) scale[0] = Math.min(scale[0], Math.log(this.#options.maxLogitScale));
   }
 
   async dispose(): Promise<void> {
@@ -153,7 +153,7 @@ export class ContrastiveObjective implements Objective {
       chunkInputs.set("textGradient", rowsOf(lossOutputs.textGradient, textStart(from), textChunk));
       accumulate(gradients, gradientsIn(await run(programs.backward, chunkInputs)));
     }
-    gradients.set("logitScale", lossOutputs.scaleGradient as Float32Array);
+    for (const [name, gradient] of gradientsIn(lossOutputs)) gradients.set(name, gradient);
     return { loss: Number((lossOutputs.loss as Float32Array)[0]), gradients, engineMs };
   }
 }

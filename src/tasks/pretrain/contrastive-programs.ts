@@ -5,6 +5,7 @@ import { textInputs } from "../../models/text-encoder/text-batch.ts";
 import type { TwoTower } from "../../models/two-tower.ts";
 import { DropPath } from "../../nn/drop-path.ts";
 import { compile, type Program } from "../../runtime/program.ts";
+import { sigmoidLoss } from "./sigmoid-loss.ts";
 import { uniclLoss } from "./unicl-loss.ts";
 
 export interface ContrastiveShape {
@@ -45,10 +46,11 @@ function embed(shape: ContrastiveShape, count: number, textCount: number): Embed
   return { images: model.embedImages(pixels, options), texts };
 }
 
-/** The loss, fed `labels` of the texts, and `sets` where there are texts beyond the images' own. */
-function lossOf(images: Tensor, texts: Tensor, logitScale: Tensor): Tensor {
+/** The loss that the model's scores are for, fed `labels` of the texts, and `sets` where some are no image's own. */
+function lossOf(images: Tensor, texts: Tensor, { logitScale, logitBias }: TwoTower): Tensor {
   const [textCount] = texts.shape;
   const labels = input("labels", [textCount], "int64");
+  if (logitBias) return sigmoidLoss(images, texts, labels, logitScale, logitBias);
   const sets = textCount > images.shape[0] ? input("sets", [textCount], "int64") : undefined;
   return uniclLoss(images, texts, labels, logitScale, sets);
 }
@@ -75,7 +77,7 @@ function compileFor(shape: ContrastiveShape, outputs: Record<string, Tensor>): P
 /** The whole step in one program: feeds pixels, texts and `labels`; gives `loss` and a gradient for each parameter. */
 export async function compileFullStep(shape: ContrastiveShape, batch: number, textCount = batch): Promise<Program> {
   const { images, texts } = embed(shape, batch, textCount);
-  const loss = lossOf(images, texts, shape.model.logitScale);
+  const loss = lossOf(images, texts, shape.model);
   const found = gradients(loss, [...shape.parameters.values()]);
   return compileFor(shape, { loss, ...gradientOutputs(shape.parameters, found) });
 }
@@ -83,7 +85,7 @@ export async function compileFullStep(shape: ContrastiveShape, batch: number, te
 /** The three programs of a gradient cache. Gao et al., arXiv:2101.06983. */
 export interface GradientCachePrograms {
   forward: Program; // chunk → `images`, `texts`
-  loss: Program; // all embeddings, `labels` and `sets` → `loss`, gradients of both sides and of the logit scale
+  loss: Program; // all embeddings, `labels` and `sets` → `loss`, gradients of both sides and of the scores' parameters
   backward: Program; // chunk and the gradients of its embeddings → a gradient for each parameter
 }
 
@@ -103,14 +105,14 @@ export async function compileGradientCache(
 
   const images = input("images", [batch, shape.embedding]);
   const texts = input("texts", [textCount, shape.embedding]);
-  const { logitScale } = shape.model;
-  const loss = lossOf(images, texts, logitScale);
-  const [imageGradient, textGradient, scaleGradient] = gradients(loss, [images, texts, logitScale]) as Tensor[];
+  const loss = lossOf(images, texts, shape.model);
+  const scoring = new Map([...shape.parameters].filter(([name]) => name === "logitScale" || name === "logitBias"));
+  const [imageGradient, textGradient, ...rest] = gradients(loss, [images, texts, ...scoring.values()]);
   const lossProgram = await compileFor(shape, {
     loss,
     imageGradient: imageGradient as Tensor,
     textGradient: textGradient as Tensor,
-    scaleGradient: scaleGradient as Tensor,
+    ...gradientOutputs(scoring, rest),
   });
 
   const again = embed(shape, chunk, textChunk);

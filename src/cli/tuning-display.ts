@@ -1,0 +1,87 @@
+import { type Progress, type ProgressFields, startProgress } from "../io/progress.ts";
+import type { MixtureScore } from "../training/retention.ts";
+import type { TuningOptions, TuningResult } from "../training/tuning.ts";
+import type { TuningScore } from "../training/tuning-scores.ts";
+import type { CommandContext } from "./context.ts";
+
+/** What a tuning shows while it runs: one progress line on stderr, and results on stdout. */
+export class TuningDisplay {
+  readonly #context: CommandContext;
+  readonly #isJson: boolean;
+  #progress: Progress | undefined;
+  #shown = "";
+
+  constructor(context: CommandContext, isJson: boolean) {
+    this.#context = context;
+    this.#isJson = isJson;
+  }
+
+  /** What `tune` is to be given to report here. */
+  get listeners(): Pick<TuningOptions, "onPictures" | "onTexts" | "onStep" | "onSkip" | "onMixture" | "onScoring"> {
+    return {
+      onPictures: (part, done, total) => this.#show(`${part} pictures`, "pictures", done, total),
+      onTexts: (done, total) => this.#show("texts", "texts", done, total),
+      onSkip: (folder, reason) => this.#context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
+      onStep: (report) => {
+        const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;
+        this.#show("tuning", "steps", step, totalSteps, {
+          loss: loss.toFixed(3),
+          rate: learningRate.toExponential(1),
+          "pictures/s": samplesPerSecond.toFixed(0),
+        });
+        this.#printJson(report);
+      },
+      onScoring: (done, total) => this.#show("scoring", "pictures", done, total),
+      onMixture: (score) => this.#printJson(score),
+    };
+  }
+
+  /** Prints the scores of the finished model and where it is. */
+  async finish({ report, folders, loss }: TuningResult): Promise<void> {
+    const { alpha, mixtures, test, control } = report;
+    if (this.#isJson) {
+      await this.#context.print(JSON.stringify({ ...folders, alpha, test, controlLoss: control ? loss : undefined }));
+      return;
+    }
+    for (const score of mixtures) await this.#context.print(mixtureLine(score, score.alpha === alpha, control?.name));
+    if (test) {
+      const before = test.before ? `${percent(test.before)} before, ` : "";
+      await this.#context.print(
+        `test: ${test.after.measure} ${before}${percent(test.after)} after (${test.after.count} pictures)`,
+      );
+    }
+    this.#context.log(
+      `The model is in ${folders.model}${folders.adapter ? `, its adapters in ${folders.adapter}` : ""}.`,
+    );
+  }
+
+  stop(): void {
+    this.#progress?.stop();
+    this.#progress = undefined;
+    this.#shown = "";
+  }
+
+  #show(label: string, unit: string, done: number, total: number, fields?: ProgressFields): void {
+    if (this.#shown !== label) {
+      this.#progress?.stop();
+      const { environment } = this.#context;
+      this.#progress = startProgress({ label, total, unit, start: Math.max(0, done - 1), environment });
+      this.#shown = label;
+    }
+    this.#progress?.update(done, fields);
+  }
+
+  /** A stopping run saves its checkpoint first; a line that cannot be printed any more must not prevent that. */
+  #printJson(value: unknown): void {
+    if (this.#isJson && !this.#context.signal.aborted) {
+      void this.#context.print(JSON.stringify(value)).catch(() => undefined);
+    }
+  }
+}
+
+const percent = ({ value }: TuningScore): string => `${(100 * value).toFixed(1)} %`;
+
+function mixtureLine({ alpha, validation, control }: MixtureScore, isKept: boolean, controlName = "control"): string {
+  const ofControl = control ? `  ${controlName} ${percent(control)}` : "";
+  return `alpha ${alpha.toFixed(2)}  validation ${validation.measure} ${percent(validation)}${ofControl}${isKept ? "  (kept)" : ""}`;
+}

@@ -1,0 +1,171 @@
+import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../../core/errors.ts";
+import type { LabelledSet } from "../../data/labelled/labelled-set.ts";
+import { headLogits } from "../../tasks/fine-tune/classifier-head.ts";
+import { type FineTuneRecipe, fineTuneRecipe } from "../../tasks/fine-tune/recipe.ts";
+import { tune } from "../../training/tuning.ts";
+import { readCheckpoint } from "../../zoo/checkpoint-formats.ts";
+import { type ClassifierFile, readClassifier } from "../../zoo/classifier-files.ts";
+import type { FlorenceModel } from "../../zoo/florence-model.ts";
+import { loadModel } from "../../zoo/load-model.ts";
+import { readTokenizerSource } from "../../zoo/tokenizer-files.ts";
+import { chosenMetric } from "../chosen-metric.ts";
+import { classLogits, type LogitBlock } from "../class-logits.ts";
+import { chosenPrompts, classWeights, labelledImages, promptProtocol } from "../class-weights.ts";
+import { classificationScore } from "../classification-score.ts";
+import { imagesOfSplit, splitOrigin } from "../evaluation-parts.ts";
+import type { EvaluationContext, EvaluationTask, PlannedScore, Score } from "../evaluation-task.ts";
+import { type ImageRows, imageRows } from "../image-rows.ts";
+import { judge } from "../judgement.ts";
+import { entryKey } from "../ledger-entry.ts";
+import { multiLabelScore } from "../multi-label-score.ts";
+import { defaultSeeds, exposurePlan, type TrainingDraw, trainingDraw } from "../training-draw.ts";
+
+const methods = ["contrastive", "head"] as const;
+const checkpointMinutes = 1;
+
+/**
+ * The score after tuning on all training images or a few a class: further contrastive training with class names as texts
+ * (Florence §3.3), or a classifier head and the image tower. The tuned model is not kept; `florence tune` makes one.
+ */
+export const fineTuned: EvaluationTask = {
+  name: "fine-tune",
+  summary: "the score after tuning, on all training images or --shots a class",
+  options: ["split", "metric", "shots", "seeds", "prompts", "method", "epochs", "batch", "learningRate", "augment"],
+
+  plan(context) {
+    const { set, parts, options } = context;
+    const split = options.split ?? "test";
+    labelledImages(context, imagesOfSplit(set, parts, split));
+    const metric = chosenMetric(set, options.metric);
+    const recipe = recipeOf(context, 0, 2);
+    const common = {
+      images: splitOrigin(parts, split),
+      ...promptProtocol(options),
+      method: recipe.method,
+      epochs: recipe.epochs,
+      batch: options.batch ?? defaultBatch,
+      learningRate: recipe.learningRate,
+      augment: recipe.augment,
+    };
+    return exposurePlan(context).map(({ seed, protocol }) => {
+      // Tuning draws its batches by seed even where the images are all there are.
+      const ownSeed = seed ?? (options.seeds ?? defaultSeeds)[0];
+      return { task: fineTuned.name, metric, seed: ownSeed, split, protocol: { ...common, ...protocol } };
+    });
+  },
+
+  async *run(context, asked) {
+    for (const planned of asked) yield [planned, await tuneAndScore(context, planned)] as const;
+  },
+};
+
+const defaultBatch = 64;
+
+/** Augmentation and rates as `florence tune` has them; a batch never larger than the images. */
+function recipeOf({ options, set }: EvaluationContext, seed: number, images: number): FineTuneRecipe {
+  const { method = "contrastive", epochs = 10, batch = defaultBatch, learningRate, augment = "light" } = options;
+  if (!methods.some((name) => name === method)) {
+    const rule = `fine-tune: method must be ${methods.join(" or ")}`;
+    throw new UserError("bad-argument", `${rule}, got "${method}". Name one.`);
+  }
+  if (set.isMultiLabel && method === "contrastive") {
+    throw new UserError("unsupported", "fine-tune: several labels an image need a head. Use --method head.");
+  }
+  return fineTuneRecipe({
+    method: method as (typeof methods)[number],
+    seed,
+    epochs,
+    batch: Math.max(2, Math.min(batch, images)),
+    ...(learningRate !== undefined && { learningRate }),
+    augment: augment as FineTuneRecipe["augment"],
+    templates: [...chosenPrompts(options).templates],
+  });
+}
+
+async function tuneAndScore(context: EvaluationContext, planned: PlannedScore): Promise<Score> {
+  const { set, model, cacheFolder, signal, onProgress } = context;
+  const exposure = planned.protocol.shots as number | "full";
+  const draw = trainingDraw(context, exposure, planned.seed);
+  for (const note of draw.notes) context.onWarning?.(`${set.name}: ${note}`);
+  const folder = await context.modelFolder();
+  const checkpoint = await readCheckpoint(folder);
+  const data = { fingerprint: set.fingerprint, split: planned.split };
+  const key = entryKey({ ...planned, model: { fingerprint: model.fingerprint }, data });
+  const runDir = join(cacheFolder, "evaluation-runs", key.slice(0, 24)); // a killed run goes on from its checkpoints
+  const started = performance.now();
+  const result = await tune({
+    recipe: recipeOf(context, planned.seed ?? 0, draw.train.length),
+    checkpoint,
+    set: drawnSet(set, draw, key),
+    name: `${model.name}-tuned`,
+    base: model.name,
+    fingerprint: model.fingerprint,
+    tokenizer: await readTokenizerSource(checkpoint.tokenizer, folder),
+    runDir,
+    checkpointMinutes,
+    ...(signal && { signal }),
+    onStep: ({ step, totalSteps }) => onProgress?.(`tune, ${exposure} shots`, step, totalSteps, "steps"),
+  });
+  signal?.throwIfAborted();
+  if (!result) throw new UserError("cancelled", "fine-tune: stopped. The same command goes on.");
+  const seconds = (performance.now() - started) / 1000;
+  const tuned = await loadModel(result.folders.model);
+  try {
+    const score = await scoreTuned(context, planned, tuned, await readClassifier(result.folders.model), runDir);
+    const notes = [...(score.details?.notes ?? []), ...draw.notes];
+    return {
+      ...score,
+      metrics: { ...score.metrics, "training images": draw.train.length, "tuning seconds": Math.round(seconds) },
+      details: { ...score.details, ...(notes.length > 0 && { notes }) },
+    };
+  } finally {
+    await tuned.dispose();
+    await rm(runDir, { recursive: true, force: true });
+  }
+}
+
+/** The set as the tuning sees it: the draw alone, under a fingerprint of its own. */
+function drawnSet(set: LabelledSet, { train, val }: TrainingDraw, key: string): LabelledSet {
+  return {
+    ...set,
+    splits: new Map([
+      ["train", train] as const,
+      // Without validation images tuning would hold out training images, and k shots were fewer.
+      ["val", val.length > 0 ? val : train] as const,
+    ]),
+    fingerprint: createHash("sha256").update(`${set.fingerprint} ${key}`).digest("hex"),
+  };
+}
+
+async function scoreTuned(
+  context: EvaluationContext,
+  { metric, split }: PlannedScore,
+  tuned: FlorenceModel,
+  classifier: ClassifierFile | undefined,
+  runDir: string,
+): Promise<Score> {
+  const { set, parts } = context;
+  const classes = set.classes.length;
+  // Embeddings of a model that is thrown away do not belong into the lasting cache.
+  const own = { ...context, model: tuned, cacheFolder: join(runDir, "cache") };
+  const chosen = labelledImages({ set }, imagesOfSplit(set, parts, split));
+  const found = await imageRows(own, chosen, classifier?.input.kind === "pooled" ? "features" : "embedding");
+  const { images, failed } = found;
+  const logits = classifier
+    ? classifierLogits(found, classifier)
+    : classLogits(found.rows, found.dim, {
+        weight: (await classWeights(own)).map((value) => value * tuned.logitScale),
+      });
+  if (metric === "map-11") return multiLabelScore(context, logits, images, failed);
+  const labels = Int32Array.from(images, (image) => image.labels[0]);
+  const judgement = await judge(logits, labels, classes, classifier ? undefined : tuned.scoring);
+  return classificationScore(context, metric as "top-1" | "mean-per-class", judgement, { images, failed });
+}
+
+async function* classifierLogits({ rows }: ImageRows, { weights, input }: ClassifierFile): AsyncGenerator<LogitBlock> {
+  const [weight, bias] = [weights.get("weight") as Float32Array, weights.get("bias") as Float32Array];
+  yield { start: 0, logits: headLogits(rows, weight, bias, input) };
+}

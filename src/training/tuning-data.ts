@@ -1,0 +1,74 @@
+import type { LabelledImage, LabelledSet, SplitName } from "../data/labelled/labelled-set.ts";
+import { splitByHash } from "../data/labelled/split-by-hash.ts";
+import { PixelStore } from "../data/pixel-store.ts";
+import type { ModelConfig } from "../zoo/model-config.ts";
+
+/** What of a set is trained on, what chooses, and what is only measured at the end. */
+export interface TuningData {
+  readonly train: PixelStore;
+  readonly validation: PixelStore;
+  readonly test: PixelStore | undefined; // absent where the set has none
+  /** Share of the training pictures that was held out, where the set has no validation part of its own; else 0. */
+  readonly heldOut: number;
+}
+
+export interface TuningDataOptions {
+  readonly set: LabelledSet;
+  readonly preprocessing: ModelConfig["preprocessing"]; // of the model that is tuned
+  readonly seed: number;
+  /** Keep pictures that show none of a multi-label set's classes: a head learns from them, texts cannot describe them. */
+  readonly keepUnlabelled?: boolean;
+  readonly cacheFolder?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((part: SplitName, done: number, total: number) => void) | undefined;
+}
+
+const heldOutShare = 0.1;
+
+/** Opens a set's parts at the size of a model. Without a validation part, a tenth of the training pictures becomes it. */
+export async function openTuningData(options: TuningDataOptions): Promise<TuningData> {
+  const { set, seed } = options;
+  const given = set.splits.get("train") ?? [];
+  const own = set.splits.get("val");
+  const divided = own ? undefined : splitByHash(given, { val: heldOutShare }, `tuning ${seed}`);
+  const open = (part: SplitName, images: readonly LabelledImage[]) => openStore(options, part, images);
+  const train = await open("train", divided?.get("train") ?? given);
+  const validation = await open("val", own ?? divided?.get("val") ?? []);
+  const testImages = set.splits.get("test");
+  const test = testImages && (await open("test", testImages));
+  return { train, validation, test, heldOut: own ? 0 : heldOutShare };
+}
+
+/** The pictures of another set that a tuned model should still know: its test part, else validation, else all. */
+export function openControlData(options: TuningDataOptions): Promise<PixelStore> {
+  const { splits } = options.set;
+  const part = (["test", "val", "train"] as const).find((name) => splits.has(name)) ?? "train";
+  return openStore(options, part, splits.get(part) ?? []);
+}
+
+function openStore(
+  { set, preprocessing, cacheFolder, signal, onProgress, keepUnlabelled = false }: TuningDataOptions,
+  part: SplitName,
+  images: readonly LabelledImage[],
+): Promise<PixelStore> {
+  return PixelStore.open({
+    set,
+    images: usable(set, images, keepUnlabelled),
+    preprocessing,
+    ...(cacheFolder === undefined ? {} : { cacheFolder }),
+    ...(signal ? { signal } : {}),
+    ...(onProgress ? { onProgress: (done: number, total: number) => onProgress(part, done, total) } : {}),
+  });
+}
+
+/** Pictures that have what the set is about: a label, or a caption where it has no classes. */
+function usable(set: LabelledSet, images: readonly LabelledImage[], keepUnlabelled: boolean): readonly LabelledImage[] {
+  if (isCaptioned(set)) return images.filter(({ texts }) => texts.length > 0);
+  return set.isMultiLabel && keepUnlabelled ? images : images.filter(({ labels }) => labels.length > 0);
+}
+
+/** Whether a set's texts are captions rather than names of classes. */
+export function isCaptioned({ classes, splits }: Pick<LabelledSet, "classes" | "splits">): boolean {
+  const hasLabels = [...splits.values()].some((images) => images.some(({ labels }) => labels.length > 0));
+  return classes.length === 0 || !hasLabels;
+}
