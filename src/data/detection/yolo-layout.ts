@@ -7,7 +7,7 @@ import { UserError } from "../../core/errors.ts";
 import { imageExtensions, walkImageFiles } from "../../io/file-walk.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import type { SplitName } from "../labelled/labelled-set.ts";
-import { ClassTable, detectionProblem, type ProblemSink, type RawImage, type RawSet, splitOf } from "./raw-set.ts";
+import { ClassTable, detectionProblem, type ProblemSink, type RawImage, type RawSet } from "./raw-set.ts";
 import { parseYoloLabels } from "./yolo-labels.ts";
 
 const places = z.union([z.string(), z.array(z.string())]);
