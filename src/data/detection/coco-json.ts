@@ -70,7 +70,12 @@ export class CocoReader {
     const { index } = classes.add(name, { id, ...extraOf(category, ["id", "name"]) });
     this.#classOf.set(id, index);
     if (clashes) {
-      this.#problem("duplicate-class", "mended", `class names must differ, got "${name}" again; both are one class`, id);
+      this.#problem(
+        "duplicate-class",
+        "mended",
+        `class names must differ, got "${name}" again; both are one class`,
+        id,
+      );
     }
   }
 
@@ -150,7 +155,9 @@ export class CocoReader {
     finding: string,
     id?: number | string,
   ): void {
-    this.#report(detectionProblem(kind, action, { path: this.#file.path, finding, ...(id === undefined ? {} : { id }) }));
+    this.#report(
+      detectionProblem(kind, action, { path: this.#file.path, finding, ...(id === undefined ? {} : { id }) }),
+    );
   }
 }
 

@@ -30,7 +30,10 @@ export function frameOf(image: RawImage, header: ImageHeader, report: ProblemSin
     report(detectionProblem("rotated", action, { path: image.path, ...idOf(image), finding }));
   if (isDisplayed) {
     if (orientation !== 1) {
-      tell("noted", `a picture should be stored upright, got EXIF orientation ${orientation}; boxes are taken as displayed`);
+      tell(
+        "noted",
+        `a picture should be stored upright, got EXIF orientation ${orientation}; boxes are taken as displayed`,
+      );
     }
     return { width, height, turn: 1 };
   }
@@ -39,7 +42,9 @@ export function frameOf(image: RawImage, header: ImageHeader, report: ProblemSin
     return { width, height, turn: orientation };
   }
   const finding = `the picture must have the annotated size ${image.width}×${image.height}, got ${width}×${height}`;
-  report(detectionProblem("size-mismatch", "left-out", { path: image.path, code: "mismatch", ...idOf(image), finding }));
+  report(
+    detectionProblem("size-mismatch", "left-out", { path: image.path, code: "mismatch", ...idOf(image), finding }),
+  );
   return undefined;
 }
 
@@ -119,12 +124,7 @@ export function turnBox([x0, y0, x1, y1]: Box, orientation: number, width: numbe
   const [a0, b0, a1, b1] = orientation >= 5 ? [y0, x0, y1, x1] : [x0, y0, x1, y1];
   const mirrorX = [2, 3, 6, 7].includes(orientation);
   const mirrorY = [3, 4, 7, 8].includes(orientation);
-  return [
-    mirrorX ? width - a1 : a0,
-    mirrorY ? height - b1 : b0,
-    mirrorX ? width - a0 : a1,
-    mirrorY ? height - b0 : b1,
-  ];
+  return [mirrorX ? width - a1 : a0, mirrorY ? height - b1 : b0, mirrorX ? width - a0 : a1, mirrorY ? height - b0 : b1];
 }
 
 function idOf({ id }: { readonly id?: number | string }): { id?: number | string } {

@@ -8,14 +8,12 @@ import { detectionProblem, type ProblemSink, type RawBox } from "./raw-set.ts";
  * @param path     the file, for reports
  * @param classOf  the class of each number in the file
  */
-export function parseYoloLabels(
-  path: string,
-  text: string,
-  classOf: readonly number[],
-  report: ProblemSink,
-): RawBox[] {
+export function parseYoloLabels(path: string, text: string, classOf: readonly number[], report: ProblemSink): RawBox[] {
   const boxes: RawBox[] = [];
-  for (const [i, line] of text.replace(/^\ufeff/, "").split(/\r?\n/).entries()) {
+  for (const [i, line] of text
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/)
+    .entries()) {
     const words = line.trim().split(/\s+/);
     if (words[0] === "") continue;
     const place = `${path}:${i + 1}`;

@@ -51,7 +51,9 @@ export async function readYolo(configPath: string, report: ProblemSink): Promise
         continue;
       }
       for await (const picture of picturesOf(source, report)) {
-        const file = relative(source.endsWith(".txt") ? dirname(source) : source, picture).split(sep).join("/");
+        const file = relative(source.endsWith(".txt") ? dirname(source) : source, picture)
+          .split(sep)
+          .join("/");
         const labels = labelPath(picture);
         const text = existsSync(labels) ? await readUtf8(labels) : "";
         const boxes = parseYoloLabels(labels, text, classOf, report);
