@@ -58,11 +58,12 @@ function frame({ box: [x0, y0, x1, y1], class: own, dashed }: DrawnBox, unit: nu
 
 /** A tag above the box, or in it where there is no room; kept within the picture. */
 function label(
-  { box: [x0, y0], label: name, score, class: own }: DrawnBox,
-  unit: number,
+  { box: [x0, y0, x1, y1], label: name, score, class: own }: DrawnBox,
+  largest: number,
   width: number,
   height: number,
-) {
+): string {
+  const unit = Math.max(8, Math.min(largest, Math.round(0.3 * Math.min(x1 - x0, y1 - y0)))); // small boxes, small letters
   const text = score === undefined ? name : `${name} ${score.toFixed(2)}`;
   if (text === "") return "";
   const tagWidth = Math.ceil(text.length * unit * 0.56 + unit * 0.6);

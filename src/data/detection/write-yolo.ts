@@ -54,9 +54,9 @@ function row({ box, class: own }: DetectionBox, width: number, height: number): 
   return [own, ...[x / width, y / height, w / width, h / height].map((value) => Number(value.toFixed(12)))].join(" ");
 }
 
-/** Whether an area is other than the box's, by more than rounding. */
+/** Whether an area is other than the box's, by more than the rounding of sets that were scaled. */
 export function differs(area: number, box: DetectionBox["box"]): boolean {
-  return Math.abs(area - boxArea(box)) > 1e-6 * Math.max(1, area);
+  return Math.abs(area - boxArea(box)) > 0.5 + 1e-3 * area;
 }
 
 /** Whether there is a segment: Roboflow writes an empty list for none. */
