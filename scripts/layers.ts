@@ -31,6 +31,7 @@ export const layers: Readonly<Record<string, Layer>> = {
 /** Files of impure folders that are pure all the same: pixel and token maths, classification by labels. */
 export const pureFiles: readonly RegExp[] = [
   /^data\/tokenizers\//,
+  /^data\/box-transforms\//,
   /^data\/(resize|resampling-kernels|transforms|augment|crop-sampler)\.ts$/,
   /^tasks\/classification\/(label-probabilities|prompts|templates\.data|text-averages|types)\.ts$/,
 ];

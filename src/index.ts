@@ -1,15 +1,24 @@
 /** The public API. */
 
+export type { Box } from "./core/boxes.ts";
 export { ShapeError, UserError, type UserErrorCode } from "./core/errors.ts";
 export type { RgbImage } from "./core/image.ts";
+export { classWiseNonMaxSuppression, nonMaxSuppression } from "./core/non-max-suppression.ts";
 export { Rng } from "./core/rng.ts";
+export { convertDetectionSet } from "./data/detection/convert-detection-set.ts";
+export type { DetectionImage, DetectionSet } from "./data/detection/detection-set.ts";
+export { fewShotSubset } from "./data/detection/few-shot.ts";
+export { openDetectionSet } from "./data/detection/open-detection-set.ts";
 export type { Tokenizer } from "./data/tokenizers/tokenizer.ts";
 export { type PreprocessConfig, preprocess } from "./data/transforms.ts";
 export { gradients } from "./graph/gradients.ts";
 export { encodeOnnx } from "./graph/onnx-encoding.ts";
 export { constant, input, Parameter, Tensor } from "./graph/tensor.ts";
+export { drawBoxes } from "./io/draw-boxes.ts";
 export { decodeImage } from "./io/images.ts";
 export { readSafetensors, writeSafetensors } from "./io/safetensors.ts";
+export { cocoAveragePrecision } from "./metrics/detection/coco-average-precision.ts";
+export { detectionErrors } from "./metrics/detection/detection-errors.ts";
 export { CoSwin, type CoSwinConfig } from "./models/image-encoder/coswin.ts";
 export { coSwinPresets, plainSwin } from "./models/image-encoder/coswin-presets.ts";
 export { VisionTransformer, type VisionTransformerConfig } from "./models/image-encoder/vit.ts";

@@ -9,7 +9,6 @@ import { exitCodeOfBatch } from "./exit-codes.ts";
 
 export interface ConvertOptions extends TableOptions {
   readonly json?: boolean;
-  readonly to?: WrittenForm;
   readonly out?: string;
 }
 
@@ -17,11 +16,12 @@ export interface ConvertOptions extends TableOptions {
 export async function convertDataset(
   context: CommandContext,
   paths: readonly string[],
+  to: WrittenForm,
   options: ConvertOptions,
   cacheFolder: string,
 ): Promise<number> {
-  const { to, out, json = false } = options;
-  if (paths.length !== 1 || to === undefined || out === undefined) {
+  const { out, json = false } = options;
+  if (paths.length !== 1 || out === undefined) {
     throw new UserError(
       "bad-argument",
       "data convert: one path, --to and --out are needed. Name the set, the form and a new folder.",

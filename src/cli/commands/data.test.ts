@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -158,7 +158,51 @@ describe("florence data", () => {
     ]);
     expect(existsSync(join(out, "train/a/flickr8k-1000-images-0001.png"))).toBe(true);
     expect((await florence(...words)).errors).toContain("must be a new folder");
-    expect((await florence("data", "convert", table)).errors).toContain("one path, --to and --out are needed");
+    expect((await florence("data", "convert", table)).errors).toContain("Pass --to");
+  });
+
+  it("converts boxes, naming faults and what is not kept", async () => {
+    const folder = join(root, "boxes");
+    mkdirSync(join(folder, "train"), { recursive: true });
+    const picture = sharp({ create: { width: 40, height: 30, channels: 3, background: "#345" } });
+    writeFileSync(join(folder, "train/a.png"), await picture.png().toBuffer());
+    const annotation = (id: number, bbox: number[]) => ({
+      id,
+      image_id: 1,
+      category_id: 4,
+      bbox,
+      area: 25,
+      iscrowd: 0,
+    });
+    const coco = {
+      categories: [{ id: 4, name: "cat" }],
+      images: [{ id: 1, file_name: "a.png", width: 40, height: 30 }],
+      annotations: [annotation(1, [5, 5, 5, 5]), annotation(2, [5, 5, 0, 5])],
+    };
+    const file = join(folder, "train/_annotations.coco.json");
+    writeFileSync(file, JSON.stringify(coco));
+    const target = join(root, "boxes-yolo");
+    const { code, lines } = await florence("data", "convert", folder, "--out", target, "--to", "yolo", "--json");
+    expect(code).toBe(exitCodes.someFailed);
+    const [fault, done] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(fault).toMatchObject({ path: file, kind: "box-empty", action: "left-out", id: 2 });
+    expect(done).toMatchObject({ from: "coco", to: "yolo", images: 1, boxes: 1, splits: { train: 1 }, problems: 1 });
+    expect(done.lost).toContainEqual({ what: "annotation ids", count: 1 });
+    expect(readFileSync(join(target, "train/labels/a.txt"), "utf8")).toBe("0 0.1875 0.25 0.125 0.166666666667\n");
+    expect(readFileSync(join(target, "data.yaml"), "utf8")).toBe("train: train/images\nnc: 1\nnames:\n  - cat\n");
+
+    const again = await florence("data", "convert", folder, "--out", target, "--to", "voc");
+    expect([again.code, again.errors]).toEqual([exitCodes.usage, expect.stringContaining("an empty or a new folder")]);
+    const strict = await florence("data", "convert", folder, "--out", join(root, "none"), "--to", "voc", "--strict");
+    expect([strict.code, existsSync(join(root, "none"))]).toEqual([exitCodes.badArtefact, false]);
+    expect(strict.errors).toContain("must be without fault under strict, got 1 problems");
+    const formless = await florence("data", "convert", folder, "--out", join(root, "none"));
+    expect([formless.code, formless.errors]).toEqual([exitCodes.usage, expect.stringContaining("Pass --to")]);
+    const back = await florence("data", "convert", target, "--out", join(root, "boxes-voc"), "--to", "voc");
+    expect([back.code, back.lines]).toEqual([
+      exitCodes.ok,
+      [`${join(root, "boxes-voc")}: 1 pictures (train 1), 1 boxes, as voc`],
+    ]);
   });
 
   it("explains what is missing", async () => {

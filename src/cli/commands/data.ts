@@ -17,9 +17,11 @@ import type { CommandContext } from "../context.ts";
 import { type ConvertOptions, convertDataset } from "../dataset-convert.ts";
 import { type ImportOptions, importDataset, printPrepared } from "../dataset-import.ts";
 import { type InspectOptions, inspectDataset } from "../dataset-inspect.ts";
+import { boxForms, convertDetections, type DetectionConvertOptions } from "../detection-convert.ts";
 import { exitCodeOfBatch, exitCodes } from "../exit-codes.ts";
 
-interface DataOptions extends JsonOption, ImportOptions, InspectOptions, ConvertOptions {
+interface DataOptions extends JsonOption, ImportOptions, InspectOptions, ConvertOptions, DetectionConvertOptions {
+  readonly to?: (typeof writtenForms)[number] | (typeof boxForms)[number];
   readonly source?: string;
   readonly cache?: string;
   readonly against: readonly string[];
@@ -38,7 +40,8 @@ missing, damaged or misnamed files, rows that contradict, classes that are empty
 near-copies within and across splits. It changes nothing. --quick does not decode the pictures; --sheet draws samples.
 
 convert writes any set that inspect reads as class folders, a table or webdataset tars: labels, captions and splits are
-kept, pictures keep their bytes.
+kept, pictures keep their bytes. Pictures with boxes (COCO, YOLO or Pascal VOC files, also as Roboflow exports them) are
+written as one of these: faults of the annotations are named with file and id, as is what the new form cannot hold.
 
 import makes a set of your own data: a folder with one subfolder a class, a CSV, TSV or JSONL table of
 pictures and texts, webdataset tars, or COCO captions. Training then names the set in its recipe.
@@ -57,6 +60,7 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
     },
     { line: "florence data inspect labels.csv --quick --json", does: "the same of a table as JSON, nothing decoded" },
     { line: "florence data convert labels.csv --to webdataset --out shards/", does: "the same set in another form" },
+    { line: "florence data convert aquarium/ --to yolo --out aquarium-yolo/", does: "boxes in another format" },
     { line: "florence data import photos/ --name photos", does: "your own folder of classes, at 64 pixels" },
     { line: "florence data import shop.csv --name shop --text-column title", does: "your own table" },
     { line: "florence data prepare flickr8k-train --source ~/data --size 64", does: "a set of your own copy" },
@@ -97,8 +101,9 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
     command.option("--label-column <name>", "import: the table's column of classes, likewise");
     command.option("--quick", "inspect: decode no picture (no sizes, damaged files or near-copies)");
     command.option("--sheet <file>", "inspect: draw samples with their labels, as .png, .jpg or .html");
-    command.addOption(new Option("--to <form>", "convert: the form to write").choices([...writtenForms]));
+    command.addOption(new Option("--to <form>", "convert: the form to write").choices([...writtenForms, ...boxForms]));
     command.option("--out <dir>", "convert: the new folder to write");
+    command.option("--strict", "convert: refuse a set with bad boxes instead of going on without them");
     command.option("--dry-run", "only report what curate would remove");
     addJsonOption(command);
   },
@@ -107,11 +112,25 @@ hash, drops what they share, and writes report.json, report.md and sheets of the
     const cache = options.cache === undefined ? context.cacheFolder : resolve(options.cache);
     if (action === "list") return list(context, cache, options);
     if (action === "inspect") return inspectDataset(context, names, options, cache);
-    if (action === "convert") return convertDataset(context, names, options, cache);
+    if (action === "convert") return convert(context, cache, names, options);
     if (action === "import") return importDataset(context, names, options, (name) => shardFolder(cache, name));
     return action === "prepare" ? prepare(context, cache, names, options) : curate(context, cache, names, options);
   },
 });
+
+/** To a form of labelled pictures, or of pictures with boxes. */
+async function convert(
+  context: CommandContext,
+  cache: string,
+  names: readonly string[],
+  options: DataOptions,
+): Promise<number> {
+  const { to } = options;
+  if (to === undefined) throw new UserError("bad-argument", "data convert: a form is needed, got none. Pass --to.");
+  const boxForm = boxForms.find((form) => form === to);
+  if (boxForm) return convertDetections(context, names, boxForm, options);
+  return convertDataset(context, names, to as (typeof writtenForms)[number], options, cache);
+}
 
 async function list(context: CommandContext, cache: string, { json }: DataOptions): Promise<number> {
   const width = Math.max(...recipes.map(({ name }) => name.length));
