@@ -3,6 +3,7 @@ import { gradientError, randomData } from "../../test/support/evaluate.ts";
 import { gelu, geluTanh, quickGelu, squaredRelu } from "./activations.ts";
 import { add, expand, mul, reshape, sum } from "./broadcasting.ts";
 import { convolution } from "./convolution.ts";
+import { deformableConvolution } from "./deformable-convolution.ts";
 import * as elementwise from "./elementwise.ts";
 import { embedding, gather, gatherFixed, scatterAdd } from "./indexing.ts";
 import { linear, matmul } from "./matrix.ts";
@@ -225,6 +226,30 @@ const cases: Case[] = [
     ],
     data: [randomData([2, 4, 5, 3], 9), Float32Array.of(0.3, 0.4, 2.6, 1.7, -0.6, 2.2, 3.7, 3.4, 1.5, 0.5, 4.4, 2.3)],
     build: (x, p) => sampleBilinear(x as Tensor, p as Tensor),
+  },
+  {
+    name: "deformableConvolution, stride 2",
+    shapes: [
+      [2, 12, 2],
+      [2, 4, 18],
+      [2, 4, 9],
+      [3, 2, 3, 3],
+    ],
+    // Offsets that keep a difference step within one pixel.
+    data: [
+      randomData([2, 12, 2], 10),
+      randomData([2, 4, 18], 11, 0.05, 0.95).map((value, i) => value + (i % 3) - 1),
+      randomData([2, 4, 9], 12, 0, 1),
+      randomData([3, 2, 3, 3], 13),
+    ],
+    build: (x, offsets, factors, w) =>
+      deformableConvolution(
+        x as Tensor,
+        { offsets: offsets as Tensor, factors: factors as Tensor },
+        w as Tensor,
+        undefined,
+        { height: 4, width: 3, stride: 2, padding: 1 },
+      ),
   },
   {
     name: "checkpointed",

@@ -41,14 +41,15 @@ function floor(x: Tensor): Tensor {
 }
 
 /**
- * Values at fractional places by bilinear interpolation, zero outside; gradients flow to the map and to the places.
- * Deformable convolution is built on this (Dai et al., arXiv:1703.06211).
+ * Values at fractional places by bilinear interpolation, zero outside; gradients flow to the map, to the places and to
+ * the factors. Deformable convolution is built on this (Dai et al., arXiv:1703.06211).
  *
- * @param x       [B, H, W, C]
- * @param places  [B, P, 2], (column, row) in pixels, 0 being the centre of the first pixel
- * @returns       [B, P, C]
+ * @param x        [B, H, W, C]
+ * @param places   [B, P, 2], (column, row) in pixels, 0 being the centre of the first pixel
+ * @param factors  [B, P], multiply the values; at the price of a multiplication of the corners' shares alone
+ * @returns        [B, P, C]
  */
-export function sampleBilinear(x: Tensor, places: Tensor): Tensor {
+export function sampleBilinear(x: Tensor, places: Tensor, factors?: Tensor): Tensor {
   const [batch, height, width, channels] = x.shape;
   if (x.rank !== 4 || places.rank !== 3 || places.shape[0] !== batch || places.shape[2] !== 2) {
     throw new ShapeError(
@@ -56,6 +57,9 @@ export function sampleBilinear(x: Tensor, places: Tensor): Tensor {
     );
   }
   const count = places.shape[1];
+  if (factors && (factors.rank !== 2 || factors.shape[0] !== batch || factors.shape[1] !== count)) {
+    throw new ShapeError(`sampleBilinear: factors must be [${batch}, ${count}], got ${formatShape(factors)}`);
+  }
   const [column, row] = [slice(places, 2, 0, 1), slice(places, 2, 1, 2)]; // each [B, P, 1]
   const [left, top] = [floor(column), floor(row)];
   const [right, bottom] = [sub(column, left), sub(row, top)]; // fractions towards the far pixel
@@ -70,8 +74,9 @@ export function sampleBilinear(x: Tensor, places: Tensor): Tensor {
     const inside = mul(within(cx, width), within(cy, height));
     const flat = add(add(mul(clamp(cy, 0, height - 1), width), clamp(cx, 0, width - 1)), firstRow);
     const values = gather(pixels, reshape(cast(flat, "int32"), [batch * count]));
-    const share = mul(dx ? right : sub(1, right), dy ? bottom : sub(1, bottom));
-    return mul(reshape(values, [batch, count, channels]), mul(share, inside));
+    const share = mul(mul(dx ? right : sub(1, right), dy ? bottom : sub(1, bottom)), inside);
+    const scaled = factors ? mul(share, reshape(factors, [batch, count, 1])) : share;
+    return mul(reshape(values, [batch, count, channels]), scaled);
   };
   return add(add(corner(0, 0), corner(1, 0)), add(corner(0, 1), corner(1, 1)));
 }
