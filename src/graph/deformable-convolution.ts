@@ -38,17 +38,18 @@ export function deformableConvolution(
   bias: Tensor | undefined,
   geometry: DeformableGeometry,
 ): Tensor {
-  const { offsets, factors } = deformation;
-  const places = checkedPlaces(x, deformation, weight, geometry);
+  const all = { ...geometry, ...checkedPlaces(x, deformation, weight, geometry) };
   if (bias && (bias.rank !== 1 || bias.shape[0] !== weight.shape[0])) {
     throw new ShapeError(`deformableConvolution: bias must be [${weight.shape[0]}], got ${formatShape(bias)}`);
   }
-  const y = asOperator(x, deformation, weight, bias, { ...geometry, ...places });
-  const inputs = [x, offsets, factors, weight, ...(bias ? [bias] : [])];
+  const y = asOperator(x, deformation, weight, bias, all);
+  const inputs = [x, deformation.offsets, deformation.factors, weight, ...(bias ? [bias] : [])];
   const [convolved] = alias([y], inputs, ([g]) => {
     if (!g) return [];
-    const gathered = asGathers(x, deformation, weight, bias, { ...geometry, ...places });
-    return gradientsOfMany([[gathered, g]], inputs);
+    // Offsets are often made of x: the same values without their history, so that each gradient is a partial one.
+    const leaves = inputs.map((operand) => alias([operand], [], () => [])[0] as Tensor);
+    const [map, offsets, factors, kernels, shift] = leaves as [Tensor, Tensor, Tensor, Tensor, Tensor | undefined];
+    return gradientsOfMany([[asGathers(map, { offsets, factors }, kernels, shift, all), g]], leaves);
   });
   return convolved as Tensor;
 }

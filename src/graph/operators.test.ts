@@ -7,11 +7,11 @@ import { deformableConvolution } from "./deformable-convolution.ts";
 import * as elementwise from "./elementwise.ts";
 import { embedding, gather, gatherFixed, scatterAdd } from "./indexing.ts";
 import { linear, matmul } from "./matrix.ts";
-import { groupNorm, layerNorm } from "./normalization.ts";
+import { groupNorm, groupNormTokens, layerNorm } from "./normalization.ts";
 import { averagePool, maxPool } from "./pooling.ts";
 import { checkpointed } from "./recomputation.ts";
 import { logSumExp, max, mean } from "./reductions.ts";
-import { resizeBilinear, sampleBilinear } from "./sampling.ts";
+import { resizeBilinear, resizeMapBilinear, sampleBilinear } from "./sampling.ts";
 import { concat, pad, roll, slice, split, transpose } from "./shaping.ts";
 import { logSoftmax, normalizeL2, softmax } from "./softmax.ts";
 import { constant, type Shape, type Tensor } from "./tensor.ts";
@@ -198,6 +198,11 @@ const cases: Case[] = [
     shapes: [[2, 4, 3], [4], [4]],
     build: (x, w, b) => groupNorm(x as Tensor, 2, w as Tensor, b as Tensor),
   },
+  {
+    name: "groupNormTokens",
+    shapes: [[2, 3, 4], [4], [4]],
+    build: (x, w, b) => groupNormTokens(x as Tensor, 2, w as Tensor, b as Tensor),
+  },
   convolutionCase("1-D", [2, 2, 7], [3, 2, 3], { stride: 2, padding: 1 }),
   convolutionCase("2-D", [2, 2, 6, 5], [3, 2, 3, 3], { stride: 2, padding: 1 }),
   convolutionCase("2-D, 7×7 stride 4", [1, 2, 12, 12], [2, 2, 7, 7], { stride: 4, padding: 2 }),
@@ -218,6 +223,7 @@ const cases: Case[] = [
   },
   { name: "resizeBilinear up", shapes: [[1, 2, 3, 4]], build: (x) => resizeBilinear(x as Tensor, 5, 7) },
   { name: "resizeBilinear down", shapes: [[1, 2, 6, 5]], build: (x) => resizeBilinear(x as Tensor, 3, 2) },
+  { name: "resizeMapBilinear", shapes: [[2, 3, 4, 2]], build: (x) => resizeMapBilinear(x as Tensor, 5, 2) },
   {
     name: "sampleBilinear",
     shapes: [

@@ -21,6 +21,21 @@ export function resizeBilinear(x: Tensor, height: number, width: number): Tensor
   return matmul(constant(rows, [1, 1, height, x.shape[2]]), wide);
 }
 
+/**
+ * As `resizeBilinear`, of maps whose channels are the last axis.
+ *
+ * @param x  [B, H, W, C]
+ * @returns  [B, height, width, C]
+ */
+export function resizeMapBilinear(x: Tensor, height: number, width: number): Tensor {
+  if (x.rank !== 4) throw new ShapeError(`resizeMapBilinear: x must be [B, H, W, C], got ${formatShape(x)}`);
+  const [batch, fromHeight, fromWidth, channels] = x.shape;
+  const rows = constant(interpolationMatrix(fromHeight, height), [1, height, fromHeight]);
+  const columns = constant(interpolationMatrix(fromWidth, width), [1, 1, width, fromWidth]);
+  const tall = matmul(rows, reshape(x, [batch, fromHeight, fromWidth * channels]));
+  return matmul(columns, reshape(tall, [batch, height, fromWidth, channels]));
+}
+
 /** Row i holds the weights of the source elements that make up target element i; [to, from] flattened. */
 function interpolationMatrix(from: number, to: number): Float32Array {
   const matrix = new Float32Array(to * from);
