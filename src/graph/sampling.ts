@@ -3,7 +3,7 @@ import { add, mul, reshape } from "./broadcasting.ts";
 import { cast, clamp, lessThan, sub } from "./elementwise.ts";
 import { gather } from "./indexing.ts";
 import { matmul } from "./matrix.ts";
-import { slice } from "./shaping.ts";
+import { slice, split } from "./shaping.ts";
 import { constant, formatShape, singleOperator, type Tensor } from "./tensor.ts";
 
 /**
@@ -77,24 +77,29 @@ export function sampleBilinear(x: Tensor, places: Tensor, factors?: Tensor): Ten
   }
   const [column, row] = [slice(places, 2, 0, 1), slice(places, 2, 1, 2)]; // each [B, P, 1]
   const [left, top] = [floor(column), floor(row)];
-  const [right, bottom] = [sub(column, left), sub(row, top)]; // fractions towards the far pixel
-  const firstRow = constant(
+  // The four corners side by side, [B, P, 4]: a small graph, and short passes over what has no channels.
+  const [cornerColumns, cornerRows] = [add(left, fourOf(0, 1, 0, 1)), add(top, fourOf(0, 0, 1, 1))];
+  const inside = mul(within(cornerColumns, width), within(cornerRows, height));
+  const acrossColumns = add(mul(sub(column, left), fourOf(-1, 1, -1, 1)), fourOf(1, 0, 1, 0));
+  const acrossRows = add(mul(sub(row, top), fourOf(-1, -1, 1, 1)), fourOf(1, 1, 0, 0));
+  const fractions = mul(mul(acrossColumns, acrossRows), inside);
+  const shares = factors ? mul(fractions, reshape(factors, [batch, count, 1])) : fractions;
+
+  const firstPixel = constant(
     Float32Array.from({ length: batch }, (_, b) => b * height * width),
     [batch, 1, 1],
   );
+  const inImage = add(mul(clamp(cornerRows, 0, height - 1), width), clamp(cornerColumns, 0, width - 1));
+  const indices = split(cast(add(inImage, firstPixel), "int32"), 2, [1, 1, 1, 1]);
   const pixels = reshape(x, [batch * height * width, channels]);
-
-  const corner = (dx: 0 | 1, dy: 0 | 1): Tensor => {
-    const [cx, cy] = [add(left, dx), add(top, dy)];
-    const inside = mul(within(cx, width), within(cy, height));
-    const flat = add(add(mul(clamp(cy, 0, height - 1), width), clamp(cx, 0, width - 1)), firstRow);
-    const values = gather(pixels, reshape(cast(flat, "int32"), [batch * count]));
-    const share = mul(mul(dx ? right : sub(1, right), dy ? bottom : sub(1, bottom)), inside);
-    const scaled = factors ? mul(share, reshape(factors, [batch, count, 1])) : share;
-    return mul(reshape(values, [batch, count, channels]), scaled);
-  };
-  return add(add(corner(0, 0), corner(1, 0)), add(corner(0, 1), corner(1, 1)));
+  const corners = split(shares, 2, [1, 1, 1, 1]).map((share, i) => {
+    const values = gather(pixels, reshape(indices[i] as Tensor, [batch * count]));
+    return mul(reshape(values, [batch, count, channels]), share);
+  });
+  return corners.reduce(add);
 }
+
+const fourOf = (...values: [number, number, number, number]): Tensor => constant(Float32Array.from(values), [4]);
 
 /** 1 where 0 ≤ x < size, else 0. */
 function within(x: Tensor, size: number): Tensor {
