@@ -1,4 +1,5 @@
-import type { Tensor } from "../../graph/tensor.ts";
+import type { Parameter, Tensor } from "../../graph/tensor.ts";
+import { namedParameters } from "../../nn/module.ts";
 import { CoSwin, type CoSwinConfig, type ForwardOptions } from "../image-encoder/coswin.ts";
 import { type AnchorGrid, anchorGrid } from "./anchors.ts";
 import { AtssHead, type DetectionClasses, type DetectionOutputs } from "./atss-head.ts";
@@ -46,6 +47,12 @@ export class Detector {
 
   get config(): DetectorConfig {
     return this.#config;
+  }
+
+  /** What can be learnt by detecting: all but the encoder's last norm, which its levels come ahead of. */
+  get learnable(): Map<string, Parameter> {
+    const named = [...namedParameters(this)];
+    return new Map(named.filter(([name]) => !name.startsWith("imageEncoder.norm.")));
   }
 
   /**

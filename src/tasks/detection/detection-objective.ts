@@ -21,8 +21,8 @@ export interface DetectionBatch {
 
 export interface DetectionObjectiveOptions {
   readonly detector: Detector;
-  readonly weights: ReadonlyMap<string, WeightTensor>; // to be learnt; the other parameters are frozen
-  readonly frozenWeights?: ReadonlyMap<string, Float32Array>; // all parameters that are not in `weights`
+  readonly weights: ReadonlyMap<string, WeightTensor>; // to be learnt, some or all of `detector.learnable`
+  readonly frozenWeights?: ReadonlyMap<string, Float32Array>; // all parameters of those that are not in `weights`
   readonly batch: number;
   readonly recompute?: boolean; // the encoder's activations in the backward pass: slower, less memory
   readonly threads?: number;
