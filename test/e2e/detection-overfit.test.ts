@@ -12,7 +12,7 @@ import { AdamW } from "../../src/training/adamw.ts";
 
 const size = 64;
 const batch = 4;
-const steps = 100;
+const steps = 80;
 const colours = [
   [220, 40, 40],
   [40, 200, 60],
@@ -78,8 +78,10 @@ function ap50(found: readonly FoundBoxes[], truth: readonly ObjectAnnotations[],
       if (match >= 0) taken.add(`${image} ${match}`);
       return match >= 0;
     });
-  let right = 0;
-  const points = hits.map((hit, i) => ({ recall: (right += hit ? 1 : 0) / total, precision: right / (i + 1) }));
+  const points = hits.map((_, i) => {
+    const right = hits.slice(0, i + 1).filter(Boolean).length;
+    return { recall: right / total, precision: right / (i + 1) };
+  });
   return points.reduce((area, { recall }, i) => {
     const best = Math.max(...points.slice(i).map(({ precision }) => precision));
     return area + best * (recall - (points[i - 1]?.recall ?? 0));
@@ -105,7 +107,7 @@ describe("a small open-vocabulary detector on four pictures", () => {
       mean: [0.485, 0.456, 0.406],
       std: [0.229, 0.224, 0.225],
     },
-    strides: [2, 4, 8, 16],
+    strides: [4, 8, 16],
     width: 32,
     blocks: 1,
     groups: 8,
@@ -126,7 +128,10 @@ describe("a small open-vocabulary detector on four pictures", () => {
   let grid: AnchorGrid;
 
   const detect = async (given: Float32Array): Promise<FoundBoxes[]> => {
-    const raw = (await inference.run({ pixels, texts: given })) as Record<"logits" | "deltas" | "centerness", Float32Array>;
+    const raw = (await inference.run({ pixels, texts: given })) as Record<
+      "logits" | "deltas" | "centerness",
+      Float32Array
+    >;
     return decodeDetections(raw, grid, given.length / embedding, { width: size, height: size });
   };
 
@@ -139,11 +144,9 @@ describe("a small open-vocabulary detector on four pictures", () => {
       batchAt: () => ({ pixels, height: size, width: size, objects, texts }),
     });
     const optimizer = new AdamW(weights, { weightDecay: 0.01, clipNorm: 5 });
-    const began = Date.now();
     for (let step = 0; step < steps; step++) {
       const { loss, gradients } = await objective.step(step);
       losses.push(loss);
-      if (step % 10 === 0) console.log(step, loss, JSON.stringify(objective.lastParts), Date.now() - began);
       optimizer.step(gradients, 4e-3 * Math.min(1, (step + 1) / 10, (steps - step) / 30));
     }
     await objective.dispose();
@@ -163,12 +166,13 @@ describe("a small open-vocabulary detector on four pictures", () => {
     expect(losses.every(Number.isFinite)).toBe(true);
     const found = await detect(texts);
     const scores = colours.map((_, id) => ap50(found, objects, id));
-    console.log(scores);
     expect(Math.min(...scores)).toBeGreaterThan(0.9);
   });
 
   it("takes its labels anew at every run", async () => {
-    const reversed = Float32Array.from([2, 1, 0].flatMap((id) => [...texts.subarray(id * embedding, (id + 1) * embedding)]));
+    const reversed = Float32Array.from(
+      [2, 1, 0].flatMap((id) => [...texts.subarray(id * embedding, (id + 1) * embedding)]),
+    );
     const [before, after] = [await detect(texts), await detect(reversed)];
     for (const [i, { boxes, classes }] of after.entries()) {
       expect([...classes].map((id) => 2 - id)).toEqual([...(before[i] as FoundBoxes).classes]);

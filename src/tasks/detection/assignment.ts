@@ -1,3 +1,4 @@
+import { iouMatrix } from "../../core/boxes.ts";
 import { ShapeError } from "../../core/errors.ts";
 import type { AnchorGrid } from "../../models/detection/anchors.ts";
 
@@ -42,10 +43,13 @@ export function assignAnchors(grid: AnchorGrid, boxesXyxy: Float32Array, candida
   for (let object = 0; object < boxesXyxy.length / 4; object++) {
     const box = boxesXyxy.subarray(4 * object, 4 * object + 4);
     const near = nearestAnchors(grid, box, candidates);
-    const ious = near.map((anchor) => anchorIou(grid, anchor, box));
+    const ious = iouMatrix(
+      near.flatMap((anchor) => [...grid.boxesXyxy.subarray(4 * anchor, 4 * anchor + 4)]),
+      box,
+    );
     const threshold = meanAndDeviation(ious);
     for (const [i, anchor] of near.entries()) {
-      const iou = ious[i] as number;
+      const iou = ious[i];
       if (iou < threshold || iou <= overlaps[anchor] || marginWithin(grid, anchor, box) <= smallestMargin) continue;
       overlaps[anchor] = iou;
       owners[anchor] = object;
@@ -127,17 +131,8 @@ function nearestAnchors(grid: AnchorGrid, box: Float32Array, candidates: number)
 }
 
 /** Of the sample; the deviation divides by one less than there are values. */
-function meanAndDeviation(values: readonly number[]): number {
+function meanAndDeviation(values: Float64Array): number {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const squares = values.reduce((total, value) => total + (value - mean) ** 2, 0);
   return mean + Math.sqrt(squares / Math.max(1, values.length - 1));
-}
-
-function anchorIou({ boxesXyxy }: AnchorGrid, anchor: number, box: Float32Array): number {
-  const [x0, y0, x1, y1] = boxesXyxy.subarray(4 * anchor, 4 * anchor + 4);
-  const width = Math.min(x1, box[2]) - Math.max(x0, box[0]);
-  const height = Math.min(y1, box[3]) - Math.max(y0, box[1]);
-  if (width <= 0 || height <= 0) return 0;
-  const shared = width * height;
-  return shared / ((x1 - x0) * (y1 - y0) + (box[2] - box[0]) * (box[3] - box[1]) - shared);
 }
