@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Rng } from "../../src/core/rng.ts";
 import { input } from "../../src/graph/tensor.ts";
 import type { AnchorGrid } from "../../src/models/detection/anchors.ts";
-import { Detector } from "../../src/models/detection/detector.ts";
 import { initialWeights, namedParameters } from "../../src/nn/module.ts";
 import { compile, type Program } from "../../src/runtime/program.ts";
 import type { ObjectAnnotations } from "../../src/tasks/detection/assignment.ts";
 import { decodeDetections, type FoundBoxes } from "../../src/tasks/detection/decode-detections.ts";
 import { DetectionObjective } from "../../src/tasks/detection/detection-objective.ts";
 import { AdamW } from "../../src/training/adamw.ts";
+import { tinyDetector } from "../support/tiny-detector.ts";
 
 const size = 64;
 const batch = 4;
@@ -89,30 +89,7 @@ function ap50(found: readonly FoundBoxes[], truth: readonly ObjectAnnotations[],
 }
 
 describe("a small open-vocabulary detector on four pictures", () => {
-  const detector = new Detector({
-    image: {
-      kind: "coswin",
-      imageSize: size,
-      width: 16,
-      depths: [1, 1, 1],
-      convolutionStages: 2,
-      headWidth: 16,
-      window: 8,
-      mlpRatio: 2,
-      activation: "squared-relu",
-      embedding: "convolution",
-      stemKernel: 7,
-      stemStride: 2,
-      dropPath: 0,
-      mean: [0.485, 0.456, 0.406],
-      std: [0.229, 0.224, 0.225],
-    },
-    strides: [4, 8, 16],
-    width: 32,
-    blocks: 1,
-    groups: 8,
-    classes: { kind: "text", embedding },
-  });
+  const detector = tinyDetector(size, { kind: "text", embedding });
   const rng = new Rng(5);
   const pictures = Array.from({ length: batch }, () => picture(rng));
   const pixels = Uint8Array.from(pictures.flatMap((given) => [...given.pixels]));
