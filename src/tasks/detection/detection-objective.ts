@@ -70,6 +70,7 @@ export class DetectionObjective implements Objective {
         `DetectionObjective: a batch must have ${this.#options.batch} pictures, got ${data.objects.length}`,
       );
     }
+    this.#checkClasses(data);
     const { program, grid } = await this.#engineFor(data);
     const targets = batchTargets(grid, data.objects);
     const feeds = new Map<string, FeedData>([...this.weights].map(([name, tensor]) => [name, tensor.data]));
@@ -94,6 +95,17 @@ export class DetectionObjective implements Objective {
   async dispose(): Promise<void> {
     for (const { program } of this.#engines.values()) await program.dispose();
     this.#engines.clear();
+  }
+
+  #checkClasses({ objects, texts }: DetectionBatch): void {
+    const { classes } = this.#options.detector.config;
+    const count = classes.kind === "fixed" ? classes.count : (texts?.length ?? 0) / classes.embedding;
+    for (const { classes: ids } of objects) {
+      const wrong = ids.find((id) => !(id >= 0 && id < count));
+      if (wrong !== undefined) {
+        throw new ShapeError(`DetectionObjective: classes must lie in 0 … ${count - 1}, got ${wrong}`);
+      }
+    }
   }
 
   async #engineFor({ height, width, texts }: DetectionBatch): Promise<Engine> {
