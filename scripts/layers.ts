@@ -31,6 +31,7 @@ export const layers: Readonly<Record<string, Layer>> = {
 export const pureFiles: readonly RegExp[] = [
   /^data\/tokenizers\//,
   /^data\/(resize|resampling-kernels|transforms|augment|crop-sampler)\.ts$/,
+  /^tasks\/detection\/(assignment|decode-detections|losses)\.ts$/,
   /^tasks\/classification\/(label-probabilities|prompts|templates\.data|text-averages|types)\.ts$/,
 ];
 
