@@ -11,6 +11,7 @@ import { groupNorm, groupNormTokens, layerNorm } from "./normalization.ts";
 import { averagePool, maxPool } from "./pooling.ts";
 import { checkpointed } from "./recomputation.ts";
 import { logSumExp, max, mean } from "./reductions.ts";
+import { regionAlign } from "./region-pooling.ts";
 import { resizeBilinear, resizeMapBilinear, sampleBilinear } from "./sampling.ts";
 import { concat, pad, roll, slice, split, transpose } from "./shaping.ts";
 import { logSoftmax, normalizeL2, softmax } from "./softmax.ts";
@@ -256,6 +257,16 @@ const cases: Case[] = [
         undefined,
         { height: 4, width: 3, stride: 2, padding: 1 },
       ),
+  },
+  {
+    name: "regionAlign",
+    shapes: [
+      [1, 5, 6, 2],
+      [1, 2, 4],
+    ],
+    // Samples that a difference step keeps within one pixel.
+    data: [randomData([1, 5, 6, 2], 14), Float32Array.of(1.3, 0.9, 8.1, 7.3, 3.2, 2.1, 9.7, 6.5)],
+    build: (x, boxes) => regionAlign(x as Tensor, boxes as Tensor, { stride: 2, bins: 2, samples: 2 }),
   },
   {
     name: "checkpointed",
