@@ -1,3 +1,4 @@
+import { ShapeError } from "../core/errors.ts";
 import { groupNormTokens } from "../graph/normalization.ts";
 import { Parameter, type Tensor } from "../graph/tensor.ts";
 import { constantValue, zeros } from "./module.ts";
@@ -9,6 +10,9 @@ export class GroupNorm {
   readonly #groups: number;
 
   constructor({ channels, groups }: { channels: number; groups: number }) {
+    if (channels % groups !== 0) {
+      throw new ShapeError(`GroupNorm: groups must divide the channels, got ${groups} and ${channels}`);
+    }
     this.weight = new Parameter([channels], constantValue(1));
     this.bias = new Parameter([channels], zeros);
     this.#groups = groups;

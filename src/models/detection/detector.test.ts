@@ -10,6 +10,7 @@ import { decodeDetections } from "../../tasks/detection/decode-detections.ts";
 import { coSwinPresets } from "../image-encoder/coswin-presets.ts";
 import { classAgnostic, Detector, detectorPresets, encoderLevels } from "./detector.ts";
 import { detectorGraph } from "./detector-graph.ts";
+import { detectorConfigSchema } from "./detector-schema.ts";
 
 const [height, width, embedding] = [32, 48, 6];
 
@@ -65,6 +66,27 @@ describe("detectorGraph", () => {
       expect(compared).toBe(4 * batch);
     }
     await session.release();
+  });
+});
+
+describe("detectorConfigSchema", () => {
+  const valid = { image: coSwinPresets.T, classes: classAgnostic, ...detectorPresets.nano };
+
+  it("takes what a detector has, through JSON too", () => {
+    const { config } = tinyDetector(32, { kind: "text", embedding });
+    expect(detectorConfigSchema.parse(JSON.parse(JSON.stringify(config)))).toEqual(config);
+    expect(detectorConfigSchema.parse(valid)).toEqual(valid);
+  });
+
+  it.each([
+    [{ groups: 7 }, "must divide width"],
+    [{ strides: [8, 16, 24] }, "must each be twice the last"],
+    [{ classes: { kind: "fixed", count: 0 } }, "count"],
+    [{ towers: 1 }, "towers"],
+  ])("refuses %j: %s", (change, message) => {
+    const { success, error } = detectorConfigSchema.safeParse({ ...valid, ...change });
+    expect(success).toBe(false);
+    expect(JSON.stringify(error?.issues)).toContain(message);
   });
 });
 
