@@ -33,6 +33,7 @@ export const pureFiles: readonly RegExp[] = [
   /^data\/tokenizers\//,
   /^data\/box-transforms\//,
   /^data\/(resize|resampling-kernels|transforms|augment|crop-sampler)\.ts$/,
+  /^tasks\/detection\/(assignment|decode-detections|losses)\.ts$/,
   /^tasks\/classification\/(label-probabilities|prompts|templates\.data|text-averages|types)\.ts$/,
 ];
 

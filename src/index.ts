@@ -19,6 +19,8 @@ export { decodeImage } from "./io/images.ts";
 export { readSafetensors, writeSafetensors } from "./io/safetensors.ts";
 export { cocoAveragePrecision } from "./metrics/detection/coco-average-precision.ts";
 export { detectionErrors } from "./metrics/detection/detection-errors.ts";
+export { Detector, type DetectorConfig, detectorPresets } from "./models/detection/detector.ts";
+export { detectorGraph } from "./models/detection/detector-graph.ts";
 export { CoSwin, type CoSwinConfig } from "./models/image-encoder/coswin.ts";
 export { coSwinPresets, plainSwin } from "./models/image-encoder/coswin-presets.ts";
 export { VisionTransformer, type VisionTransformerConfig } from "./models/image-encoder/vit.ts";
@@ -29,6 +31,8 @@ export { countParameters, initialWeights, namedParameters } from "./nn/module.ts
 export { compile, type Program } from "./runtime/program.ts";
 export { ExactIndex } from "./search/exact-index.ts";
 export { zeroShotClassifier } from "./tasks/classification/zero-shot-classifier.ts";
+export { decodeDetections, type FoundBoxes } from "./tasks/detection/decode-detections.ts";
+export { DetectionObjective } from "./tasks/detection/detection-objective.ts";
 export { uniclLoss } from "./tasks/pretrain/unicl-loss.ts";
 export { train } from "./training/trainer.ts";
 export type { FlorenceModel } from "./zoo/florence-model.ts";

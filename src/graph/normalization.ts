@@ -1,8 +1,8 @@
 import { ShapeError } from "../core/errors.ts";
 import { add, expand, mul, reshape, sum } from "./broadcasting.ts";
-import { sub } from "./elementwise.ts";
+import { div, sqrt, sub } from "./elementwise.ts";
 import { matmul } from "./matrix.ts";
-import { formatShape, operator, scalar, type Tensor } from "./tensor.ts";
+import { alias, constant, formatShape, operator, scalar, type Tensor } from "./tensor.ts";
 
 /**
  * Layer normalisation over the last axis. Ba et al., arXiv:1607.06450.
@@ -55,20 +55,70 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-
  */
 export function groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, epsilon = 1e-5): Tensor {
   const [batch, channels] = x.shape;
-  if (x.rank < 3 || channels % groups !== 0) {
-    throw new ShapeError(
-      `groupNorm: groups must divide the channels of [B, C, ...], got ${groups} and ${formatShape(x)}`,
-    );
-  }
-  if (weight.rank !== 1 || weight.size !== channels || bias.rank !== 1 || bias.size !== channels) {
-    throw new ShapeError(
-      `groupNorm: weight and bias must be [${channels}] for x ${formatShape(x)}, got ${formatShape(weight)} and ${formatShape(bias)}`,
-    );
-  }
+  checkGroups("groupNorm", x, { channels, groups, weight, bias });
   const perGroup = x.size / (batch * groups);
   const ones = expand(scalar(1), [perGroup]);
   const zeros = expand(scalar(0), [perGroup]);
   const normal = reshape(layerNorm(reshape(x, [batch, groups, perGroup]), ones, zeros, epsilon), x.shape);
   const perChannel = [channels, ...x.shape.slice(2).map(() => 1)];
   return add(mul(normal, reshape(weight, perChannel)), reshape(bias, perChannel));
+}
+
+/**
+ * Group normalisation of maps held as tokens, without moving the channels: sums over tokens and channels are products
+ * with ones. Wu and He, arXiv:1803.08494.
+ *
+ * @param x       [B, N, C]
+ * @param weight  [C]
+ * @param bias    [C]
+ * @returns       [B, N, C]
+ */
+export function groupNormTokens(x: Tensor, groups: number, weight: Tensor, bias: Tensor, epsilon = 1e-5): Tensor {
+  const [, tokens, channels] = x.shape;
+  checkGroups("groupNormTokens", x, { channels, groups, weight, bias });
+  const ones = constant(new Float32Array(tokens).fill(1), [1, 1, tokens]);
+  const shares = constant(groupShares(channels, groups, tokens), [1, channels, channels]);
+  const total = (map: Tensor): Tensor => matmul(ones, map); // [B, 1, C]
+  const groupMean = (totals: Tensor): Tensor => matmul(totals, shares); // of its group for each channel
+  const centred = sub(x, groupMean(total(x)));
+  const inverse = div(1, sqrt(add(groupMean(total(mul(centred, centred))), epsilon)));
+  const scale = mul(inverse, weight);
+  const y = add(mul(centred, scale), bias);
+  const [normalized] = alias([y], [x, weight, bias], ([g]) => {
+    if (!g) return [];
+    const toBias = total(g);
+    const alongNormal = mul(total(mul(g, centred)), inverse); // Σ gradient · normal
+    const offset = mul(groupMean(mul(toBias, weight)), inverse);
+    const slope = mul(groupMean(mul(alongNormal, weight)), mul(inverse, inverse));
+    const toX = sub(sub(mul(g, scale), mul(centred, slope)), offset);
+    return [toX, reshape(sum(alongNormal, 0), [channels]), reshape(sum(toBias, 0), [channels])];
+  });
+  return normalized as Tensor;
+}
+
+/** [C, C], 1 / (elements of a group) between channels of one group, else 0. */
+function groupShares(channels: number, groups: number, tokens: number): Float32Array {
+  const width = channels / groups;
+  return Float32Array.from({ length: channels * channels }, (_, i) => {
+    const [row, column] = [Math.floor(i / channels), i % channels];
+    return Math.floor(row / width) === Math.floor(column / width) ? 1 / (width * tokens) : 0;
+  });
+}
+
+interface Groups {
+  channels: number;
+  groups: number;
+  weight: Tensor;
+  bias: Tensor;
+}
+
+function checkGroups(name: string, x: Tensor, { channels, groups, weight, bias }: Groups): void {
+  if (x.rank < 3 || channels % groups !== 0) {
+    throw new ShapeError(`${name}: groups must divide the channels, got ${groups} and ${formatShape(x)}`);
+  }
+  if (weight.rank !== 1 || weight.size !== channels || bias.rank !== 1 || bias.size !== channels) {
+    throw new ShapeError(
+      `${name}: weight and bias must be [${channels}] for x ${formatShape(x)}, got ${formatShape(weight)} and ${formatShape(bias)}`,
+    );
+  }
 }

@@ -3,14 +3,16 @@ import { gradientError, randomData } from "../../test/support/evaluate.ts";
 import { gelu, geluTanh, quickGelu, squaredRelu } from "./activations.ts";
 import { add, expand, mul, reshape, sum } from "./broadcasting.ts";
 import { convolution } from "./convolution.ts";
+import { deformableConvolution } from "./deformable-convolution.ts";
 import * as elementwise from "./elementwise.ts";
 import { embedding, gather, gatherFixed, scatterAdd } from "./indexing.ts";
 import { linear, matmul } from "./matrix.ts";
-import { groupNorm, layerNorm } from "./normalization.ts";
+import { groupNorm, groupNormTokens, layerNorm } from "./normalization.ts";
 import { averagePool, maxPool } from "./pooling.ts";
 import { checkpointed } from "./recomputation.ts";
 import { logSumExp, max, mean } from "./reductions.ts";
-import { resizeBilinear, sampleBilinear } from "./sampling.ts";
+import { regionAlign } from "./region-pooling.ts";
+import { resizeBilinear, resizeMapBilinear, sampleBilinear } from "./sampling.ts";
 import { concat, pad, roll, slice, split, transpose } from "./shaping.ts";
 import { logSoftmax, normalizeL2, softmax } from "./softmax.ts";
 import { constant, type Shape, type Tensor } from "./tensor.ts";
@@ -197,6 +199,11 @@ const cases: Case[] = [
     shapes: [[2, 4, 3], [4], [4]],
     build: (x, w, b) => groupNorm(x as Tensor, 2, w as Tensor, b as Tensor),
   },
+  {
+    name: "groupNormTokens",
+    shapes: [[2, 3, 4], [4], [4]],
+    build: (x, w, b) => groupNormTokens(x as Tensor, 2, w as Tensor, b as Tensor),
+  },
   convolutionCase("1-D", [2, 2, 7], [3, 2, 3], { stride: 2, padding: 1 }),
   convolutionCase("2-D", [2, 2, 6, 5], [3, 2, 3, 3], { stride: 2, padding: 1 }),
   convolutionCase("2-D, 7×7 stride 4", [1, 2, 12, 12], [2, 2, 7, 7], { stride: 4, padding: 2 }),
@@ -217,6 +224,7 @@ const cases: Case[] = [
   },
   { name: "resizeBilinear up", shapes: [[1, 2, 3, 4]], build: (x) => resizeBilinear(x as Tensor, 5, 7) },
   { name: "resizeBilinear down", shapes: [[1, 2, 6, 5]], build: (x) => resizeBilinear(x as Tensor, 3, 2) },
+  { name: "resizeMapBilinear", shapes: [[2, 3, 4, 2]], build: (x) => resizeMapBilinear(x as Tensor, 5, 2) },
   {
     name: "sampleBilinear",
     shapes: [
@@ -225,6 +233,40 @@ const cases: Case[] = [
     ],
     data: [randomData([2, 4, 5, 3], 9), Float32Array.of(0.3, 0.4, 2.6, 1.7, -0.6, 2.2, 3.7, 3.4, 1.5, 0.5, 4.4, 2.3)],
     build: (x, p) => sampleBilinear(x as Tensor, p as Tensor),
+  },
+  {
+    name: "deformableConvolution, stride 2",
+    shapes: [
+      [2, 12, 2],
+      [2, 4, 18],
+      [2, 4, 9],
+      [3, 2, 3, 3],
+    ],
+    // Offsets that keep a difference step within one pixel.
+    data: [
+      randomData([2, 12, 2], 10),
+      randomData([2, 4, 18], 11, 0.05, 0.95).map((value, i) => value + (i % 3) - 1),
+      randomData([2, 4, 9], 12, 0, 1),
+      randomData([3, 2, 3, 3], 13),
+    ],
+    build: (x, offsets, factors, w) =>
+      deformableConvolution(
+        x as Tensor,
+        { offsets: offsets as Tensor, factors: factors as Tensor },
+        w as Tensor,
+        undefined,
+        { height: 4, width: 3, stride: 2, padding: 1 },
+      ),
+  },
+  {
+    name: "regionAlign",
+    shapes: [
+      [1, 5, 6, 2],
+      [1, 2, 4],
+    ],
+    // Samples that a difference step keeps within one pixel.
+    data: [randomData([1, 5, 6, 2], 14), Float32Array.of(1.3, 0.9, 8.1, 7.3, 3.2, 2.1, 9.7, 6.5)],
+    build: (x, boxes) => regionAlign(x as Tensor, boxes as Tensor, { stride: 2, bins: 2, samples: 2 }),
   },
   {
     name: "checkpointed",

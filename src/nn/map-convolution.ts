@@ -1,4 +1,4 @@
-import { Parameter, type Tensor } from "../graph/tensor.ts";
+import { type Initializer, Parameter, type Tensor } from "../graph/tensor.ts";
 import { convolveTokens } from "../graph/token-convolution.ts";
 import { truncatedNormal, zeros } from "./module.ts";
 import { patchIndices } from "./patches.ts";
@@ -7,6 +7,7 @@ export interface MapConvolutionConfig {
   inputs: number; // channels
   outputs: number;
   kernel: number; // odd
+  initialize?: Initializer; // of the weight; truncated normal by fan-in by default
 }
 
 /** A convolution of a row-major token map that keeps its size. */
@@ -15,8 +16,9 @@ export class MapConvolution {
   readonly bias: Parameter;
   readonly #kernel: number;
 
-  constructor({ inputs, outputs, kernel }: MapConvolutionConfig) {
-    this.weight = new Parameter([outputs, inputs, kernel, kernel], truncatedNormal((inputs * kernel * kernel) ** -0.5));
+  constructor({ inputs, outputs, kernel, initialize }: MapConvolutionConfig) {
+    const byFanIn = truncatedNormal((inputs * kernel * kernel) ** -0.5);
+    this.weight = new Parameter([outputs, inputs, kernel, kernel], initialize ?? byFanIn);
     this.bias = new Parameter([outputs], zeros);
     this.#kernel = kernel;
   }

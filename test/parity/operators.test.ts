@@ -2,10 +2,10 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { gelu, quickGelu } from "../../src/graph/activations.ts";
 import { add, mul, reshape, sum } from "../../src/graph/broadcasting.ts";
 import { type ConvolutionOptions, convolution } from "../../src/graph/convolution.ts";
+import { deformableConvolution } from "../../src/graph/deformable-convolution.ts";
 import { exp, relu, sigmoid, softplus, tanh } from "../../src/graph/elementwise.ts";
 import { gradients } from "../../src/graph/gradients.ts";
 import { embedding, gather, scatterAdd } from "../../src/graph/indexing.ts";
-import { matmul } from "../../src/graph/matrix.ts";
 import { groupNorm, layerNorm } from "../../src/graph/normalization.ts";
 import { averagePool, maxPool } from "../../src/graph/pooling.ts";
 import { resizeBilinear, sampleBilinear } from "../../src/graph/sampling.ts";
@@ -68,24 +68,13 @@ const builders: Record<string, Builder> = {
     return transpose(reshape(sampled, [batch, rows, columns, channels]), [0, 3, 1, 2]);
   },
   deformableConvolution: ({ input: x, offset, mask, weight, bias }, { stride, padding }) => {
-    const [batch, channels] = x.shape;
-    const [, taps, rows, columns] = mask.shape;
-    const outputs = weight.shape[0];
-    const base = new Float32Array(taps * rows * columns * 2);
-    for (let at = 0; at < base.length / 2; at++) {
-      const [tap, place] = [Math.floor(at / (rows * columns)), at % (rows * columns)];
-      base[2 * at] = (place % columns) * (stride as number) - (padding as number) + (tap % 3);
-      base[2 * at + 1] = Math.floor(place / columns) * (stride as number) - (padding as number) + Math.floor(tap / 3);
-    }
-    // Offsets come as (row, column) of each tap; places go as (column, row).
-    const moved = transpose(reshape(offset, [batch, taps, 2, rows * columns]), [0, 1, 3, 2]);
-    const swap = constant(Float32Array.of(0, 1, 1, 0), [2, 2]);
-    const places = add(reshape(matmul(moved, swap), [batch, -1, 2]), constant(base, [base.length / 2, 2]));
-    const sampled = mul(sampleBilinear(transpose(x, [0, 2, 3, 1]), places), reshape(mask, [batch, -1, 1]));
-    const patches = transpose(reshape(sampled, [batch, taps, rows * columns, channels]), [0, 2, 3, 1]);
-    const flat = reshape(patches, [batch, rows * columns, channels * taps]);
-    const product = matmul(flat, reshape(weight, [1, outputs, channels * taps]), { transposeB: true });
-    return reshape(transpose(add(product, bias), [0, 2, 1]), [batch, outputs, rows, columns]);
+    const [batch, , height, width] = x.shape;
+    const [, , rows, columns] = mask.shape;
+    const toTokens = (map: Tensor): Tensor => transpose(reshape(map, [...map.shape.slice(0, 2), -1]), [0, 2, 1]);
+    const geometry = { height, width, stride: stride as number, padding: padding as number };
+    const deformation = { offsets: toTokens(offset), factors: toTokens(mask) };
+    const y = deformableConvolution(toTokens(x), deformation, weight, bias, geometry);
+    return reshape(transpose(y, [0, 2, 1]), [batch, weight.shape[0], rows, columns]);
   },
   layerNorm: ({ input: x, weight, bias }, { epsilon }) => layerNorm(x, weight, bias, epsilon as number),
   groupNorm: ({ input: x, weight, bias }, { groups, epsilon }) =>

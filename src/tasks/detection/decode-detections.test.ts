@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import { evaluate, randomData } from "../../../test/support/evaluate.ts";
+import { input } from "../../graph/tensor.ts";
+import { anchorGrid, decodeBoxes } from "../../models/detection/anchors.ts";
+import { decodeDetections, type RawDetections } from "./decode-detections.ts";
+
+const grid = anchorGrid([
+  { stride: 8, height: 4, width: 6 },
+  { stride: 16, height: 2, width: 3 },
+]);
+const [width, height, classes] = [48, 32, 2];
+
+/** Two pictures of outputs; class logits below the threshold but where `set` says. */
+function rawOutputs(set: readonly { image: number; anchor: number; id: number; logit: number }[]): RawDetections {
+  const logits = new Float32Array(2 * grid.count * classes).fill(-8);
+  for (const { image, anchor, id, logit } of set) logits[(image * grid.count + anchor) * classes + id] = logit;
+  return {
+    logits,
+    deltas: randomData([2 * grid.count * 4], "deltas", -2, 2),
+    centerness: randomData([2 * grid.count], "centerness", -1, 1),
+  };
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+describe("decodeDetections", () => {
+  it("has the graph's boxes, clipped, and the product of both scores, best first", async () => {
+    const raw = rawOutputs([
+      { image: 1, anchor: 2, id: 1, logit: 0.4 },
+      { image: 1, anchor: 25, id: 0, logit: 3 },
+    ]);
+    const deltas = input("deltas", [2, grid.count, 4]);
+    const { boxes } = await evaluate({ boxes: decodeBoxes(deltas, grid) }, { deltas: raw.deltas });
+    const [first, second] = decodeDetections(raw, grid, classes, { width, height });
+    expect(first?.scores).toHaveLength(0);
+    expect([...(second?.classes ?? [])]).toEqual([0, 1]);
+    for (const [i, [anchor, logit]] of (
+      [
+        [25, 3],
+        [2, 0.4],
+      ] as const
+    ).entries()) {
+      const at = grid.count + anchor;
+      expect(second?.scores[i]).toBeCloseTo(sigmoid(logit) * sigmoid(raw.centerness[at]), 6);
+      for (let edge = 0; edge < 4; edge++) {
+        const clipped = Math.min(Math.max((boxes as Float32Array)[4 * at + edge], 0), edge % 2 ? height : width);
+        expect(second?.boxes[4 * i + edge]).toBeCloseTo(clipped, 3);
+      }
+    }
+  });
+
+  it("thresholds the class alone, suppresses within a class, and keeps no more than asked", () => {
+    const neighbours = [0, 1].flatMap((id) =>
+      [7, 8].map((anchor) => ({ image: 0, anchor, id, logit: 1 + anchor / 10 })),
+    );
+    const raw = { ...rawOutputs(neighbours), deltas: new Float32Array(2 * grid.count * 4) };
+    const kept = (options: object): number => {
+      const [found] = decodeDetections(raw, grid, classes, { width: 500, height: 500, ...options });
+      return found?.scores.length ?? -1;
+    };
+    // The anchors are 64 px squares 8 px apart: IoU 56/72 = 0.78, less after clipping to x ≥ 0.
+    expect(kept({ iouThreshold: 0.9 })).toBe(4);
+    expect(kept({ iouThreshold: 0.6 })).toBe(2);
+    expect(kept({ iouThreshold: 0.9, limit: 3 })).toBe(3);
+    expect(kept({ iouThreshold: 0.9, candidatesPerLevel: 1 })).toBe(1);
+    expect(kept({ scoreThreshold: sigmoid(1.75), iouThreshold: 0.9 })).toBe(2);
+    expect(kept({ scoreThreshold: 0.9 })).toBe(0);
+  });
+
+  it("refuses outputs of another size", () => {
+    expect(() => decodeDetections(rawOutputs([]), grid, 3, { width, height })).toThrow("3 classes");
+  });
+});
