@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { defaultTemplates } from "../../src/tasks/classification/templates.data.ts";
+import { writeCalibration } from "../../src/tasks/calibration/calibration-file.ts";
+import { bareTemplates, defaultTemplates } from "../../src/tasks/classification/templates.data.ts";
 import { jsonLines, runFlorence, writePicture } from "./run-florence.ts";
 import { type ToyLog, toyModel } from "./toy-model.ts";
 
@@ -139,5 +140,32 @@ describe("florence classify", () => {
     await run("classify", join(folder, "photos"), "--labels", "red,green");
     expect(log.imageBatches).toEqual([32, 32, 9]);
     expect(await readdir(join(cacheFolder, "class-embeddings"))).toHaveLength(1);
+  });
+
+  it("calibrates, and rejects a picture of none of the labels", async () => {
+    const file = join(folder, "calibration.json");
+    const { fingerprint } = toyModel();
+    const stored = {
+      correction: { scale: 0.02, bias: [0, 0] },
+      rejection: { method: "background-margin", threshold: 1 },
+      backgrounds: ["blue"],
+    } as const;
+    await writeCalibration(file, stored, { fingerprint, labels: ["red", "green"], templates: bareTemplates });
+    const words = ["classify", join(folder, "photos"), "--templates", "none", "--calibration", file];
+    const { exitCode, stdout } = await run(...words, "--labels", "red,green", "--json");
+    const lines = jsonLines(stdout) as { predictions: { label: string; probability: number }[]; rejected?: true }[];
+    expect(exitCode).toBe(0);
+    expect(lines.map(({ rejected }) => rejected)).toEqual([undefined, undefined, true]); // the sea is blue
+    expect(lines.map(({ predictions }) => predictions.length)).toEqual([2, 2, 2]); // backgrounds are no answers
+    expect(lines[2]).toMatchObject({ acceptanceScore: expect.closeTo(-50, 0) });
+    const [{ label, probability }] = lines[0].predictions;
+    expect(label).toBe("red"); // cosines 1 and 0, logit scale 50, corrected to 1
+    expect(probability).toBeCloseTo(1 / (1 + Math.exp(-1)), 2);
+    const human = await run(...words, "--labels", "red,green");
+    expect(human.stdout).toContain("sea.webp  none of these  ");
+
+    const others = await run(...words, "--labels", "green,red");
+    expect(others).toMatchObject({ exitCode: 5, stdout: "" });
+    expect(others.stderr).toContain("must be made for the same labels");
   });
 });

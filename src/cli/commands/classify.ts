@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
 import { fileError } from "../../io/file-errors.ts";
+import { judge } from "../../tasks/calibration/calibration.ts";
+import { readCalibration } from "../../tasks/calibration/calibration-file.ts";
 import { type ClassifiedFile, classify } from "../../tasks/classification/classification.ts";
 import { checkLabels, checkTemplates } from "../../tasks/classification/prompts.ts";
 import { bareTemplates, defaultTemplates } from "../../tasks/classification/templates.data.ts";
@@ -22,6 +24,7 @@ interface ClassifyCommandOptions extends ModelOption, JsonOption {
   readonly labelsFile?: string;
   readonly templates: string;
   readonly top: number;
+  readonly calibration?: string;
 }
 
 /** `florence classify`: which of the given labels a picture shows. */
@@ -36,6 +39,10 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
       line: 'florence classify photos/ --labels "indoors,outdoors" --json | head',
       does: "one JSON object a picture, for other programs",
     },
+    {
+      line: 'florence classify photos/ --labels "cat,dog" --calibration cats.json',
+      does: "calibrated probabilities; pictures of neither are rejected",
+    },
   ],
   configure(command: Command) {
     command.argument("<path...>", "picture files and folders");
@@ -47,6 +54,7 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
       "default",
     );
     command.option("--top <count>", "how many labels to print for each picture", integerBetween(1, 10_000), 5);
+    command.option("--calibration <file>", "a calibration made with this model, these labels and templates");
     addJsonOption(addModelOption(command));
   },
 
@@ -57,12 +65,22 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
     const model = await context.loadModel(options.model);
     const report = new BatchReport(context, "classify", Boolean(options.json));
     try {
-      const classifier = await zeroShotClassifier(model, labels, templates, {
+      const { fingerprint } = model;
+      const calibration =
+        options.calibration === undefined
+          ? undefined
+          : await readCalibration(options.calibration, { fingerprint, labels, templates });
+      const texts = [...labels, ...(calibration?.backgrounds ?? [])];
+      const classifier = await zeroShotClassifier(model, texts, templates, {
         cacheFolder: context.cacheFolder,
         signal: context.signal,
         onWarning: context.log,
       });
-      const results = classify(paths, model, classifier, { top: options.top, signal: context.signal });
+      const results = classify(paths, model, classifier, {
+        top: options.top,
+        signal: context.signal,
+        ...(calibration ? { judge: (logits) => judge(calibration, logits) } : {}),
+      });
       for await (const result of results) {
         if ("error" in result) await report.fail(result);
         else await report.succeed(options.json ? JSON.stringify(result) : describe(result, context));
@@ -75,12 +93,12 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
   },
 });
 
-function describe({ path, predictions }: ClassifiedFile, { colors }: CommandContext): string {
+function describe({ path, predictions, rejected }: ClassifiedFile, { colors }: CommandContext): string {
   const parts = predictions.map(({ label, probability }, rank) => {
     const text = `${label} ${(100 * probability).toFixed(1)} %`;
     return rank === 0 ? colors.bold(text) : text;
   });
-  return `${path}  ${parts.join("  ")}`;
+  return `${path}  ${rejected ? "none of these  " : ""}${parts.join("  ")}`;
 }
 
 async function readLabels({ labels, labelsFile }: ClassifyCommandOptions): Promise<string[]> {

@@ -63,16 +63,16 @@ export async function fitCalibration(
   const rows = splitRows(examples);
   const known = rows.filter(({ label }) => label >= 0);
   if (known.length === 0) throw new ShapeError("Calibration: needs an example of the labels, got none.");
-  const fit = (part: readonly LabelledRow[]) =>
+  const correct = (part: readonly LabelledRow[]) =>
     fitTemperature(
       part.flatMap(({ logits }) => logits.slice(0, classes)),
       part.map(({ label }) => label),
       classes,
       options,
     );
-  const correction = await fit(known);
+  const correction = await correct(known);
   const identity: LogitCorrection = { scale: 1, bias: new Array<number>(classes).fill(0) };
-  const heldOut = await crossValidate(known, fit);
+  const heldOut = await crossValidate(known, correct);
   const report: CalibrationReport = {
     examples: known.length,
     before: scoreProbabilities(known, () => identity),
@@ -117,12 +117,12 @@ function splitRows({ logits, labels, classes, backgrounds = 0 }: LabelledLogits)
 /** A correction for each fold, fitted on the others; the fold of example i is i modulo their number. */
 async function crossValidate(
   rows: readonly LabelledRow[],
-  fit: (part: readonly LabelledRow[]) => Promise<LogitCorrection>,
+  correct: (part: readonly LabelledRow[]) => Promise<LogitCorrection>,
 ): Promise<LogitCorrection[] | undefined> {
   if (rows.length < 2) return undefined;
   const corrections: LogitCorrection[] = [];
   for (let fold = 0; fold < Math.min(folds, rows.length); fold++) {
-    corrections.push(await fit(rows.filter((_, i) => i % folds !== fold)));
+    corrections.push(await correct(rows.filter((_, i) => i % folds !== fold)));
   }
   return corrections;
 }

@@ -26,11 +26,8 @@ export class ZeroShotClassifier {
     this.#scoring = scoring;
   }
 
-  /**
-   * The probability of every label, in label order: the softmax of logitScale · cosine, which sums to 1, or the sigmoid
-   * of each with the bias added.
-   */
-  probabilities(imageEmbedding: Float32Array): Float64Array {
+  /** The score of every label before it becomes a probability, in label order: logitScale · cosine. */
+  logits(imageEmbedding: Float32Array): Float64Array {
     if (imageEmbedding.length !== this.embedDim) {
       throw new ShapeError(`classify: an embedding has ${this.embedDim} numbers, got ${imageEmbedding.length}`);
     }
@@ -41,15 +38,28 @@ export class ZeroShotClassifier {
       for (let i = 0; i < this.embedDim; i++) cosine += this.#classes[offset + i] * imageEmbedding[i];
       logits[label] = this.#logitScale * cosine;
     }
+    return logits;
+  }
+
+  /**
+   * The probability of every label, in label order: the softmax of logitScale · cosine, which sums to 1, or the sigmoid
+   * of each with the bias added.
+   */
+  probabilities(imageEmbedding: Float32Array): Float64Array {
+    const logits = this.logits(imageEmbedding);
     return this.#scoring.kind === "softmax" ? softmax(logits) : sigmoid(logits, this.#scoring.bias);
   }
 
   /** The `top` most probable labels, best first; equal ones in label order. */
   classify(imageEmbedding: Float32Array, top = this.labels.length): Prediction[] {
-    const probabilities = this.probabilities(imageEmbedding);
-    const predictions = this.labels.map((label, i) => ({ label, probability: probabilities[i] }));
-    return predictions.sort((a, b) => b.probability - a.probability).slice(0, top);
+    return rankLabels(this.labels, this.probabilities(imageEmbedding), top);
   }
+}
+
+/** The `top` most probable labels, best first; equal ones in label order. */
+export function rankLabels(labels: readonly string[], probabilities: ArrayLike<number>, top: number): Prediction[] {
+  const predictions = labels.map((label, i) => ({ label, probability: probabilities[i] }));
+  return predictions.sort((a, b) => b.probability - a.probability).slice(0, top);
 }
 
 function sigmoid(logits: Float64Array, bias: number): Float64Array {

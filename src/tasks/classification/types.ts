@@ -7,6 +7,13 @@ export interface Prediction {
   readonly probability: number;
 }
 
+/** Makes probabilities of logits in a way of its own, and may find that none of the labels fits. */
+export type LogitJudge = (logits: Float64Array) => {
+  /** Of the first labels; the classifier may score more texts than there are probabilities. */
+  readonly probabilities: ArrayLike<number>;
+  readonly rejection?: { readonly score: number; readonly rejected: boolean };
+};
+
 /** The half of a model that class names need. */
 export interface TextEmbedder {
   readonly fingerprint: string;
