@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { LabelledSet, SplitName } from "../data/labelled/labelled-set.ts";
+import type { FailedFile } from "../io/file-walk.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { addAdapters } from "../nn/low-rank.ts";
@@ -32,6 +33,8 @@ export interface FineTuningOptions {
   readonly checkpointMinutes: number;
   readonly signal?: AbortSignal;
   readonly onPictures?: (part: SplitName, done: number, total: number) => void;
+  /** Told of every picture that does not decode; it is left out. */
+  readonly onFailure?: (failure: FailedFile) => void;
   readonly onTexts?: (done: number, total: number) => void;
   readonly onStep?: (report: StepReport) => void;
   readonly onSkip?: (folder: string, reason: string) => void;
@@ -87,6 +90,7 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
     cacheFolder: options.cacheFolder,
     signal: options.signal,
     onProgress: options.onPictures,
+    onFailure: options.onFailure,
   });
   const head = recipe.method === "head" ? await startHead(options, architecture, model, start) : undefined;
   const weights = trainedCopies(model, start, isLearnt, recipe, head);

@@ -127,12 +127,13 @@ function pairOf({ start, tuned, head, adapters }: FineTunedModel, { recipe }: Tu
 }
 
 async function scoredParts(
-  { set, recipe, control, cacheFolder, signal }: TuningOptions,
+  { set, recipe, control, cacheFolder, signal, onFailure }: TuningOptions,
   { data, preprocessing }: FineTunedModel,
 ): Promise<{ validation: ScoredPart; test: ScoredPart | undefined; control: ScoredPart | undefined }> {
   const { templates } = recipe;
   const controlStore =
-    control && (await openControlData({ set: control.set, preprocessing, seed: recipe.seed, cacheFolder, signal }));
+    control &&
+    (await openControlData({ set: control.set, preprocessing, seed: recipe.seed, cacheFolder, signal, onFailure }));
   return {
     validation: { set, store: data.validation, templates },
     test: data.test && { set, store: data.test, templates },

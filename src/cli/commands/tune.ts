@@ -92,6 +92,7 @@ export const tuneCommand = defineCommand<[string], TuneOptions>({
     const set = await openLabelledSet(path, opening);
     const controlSet = options.control === undefined ? undefined : await openLabelledSet(options.control, opening);
     try {
+      for (const problem of [...set.problems, ...(controlSet?.problems ?? [])]) display.fail(problem);
       const recipe = recipeFrom(options, await templatesFrom(options.templates));
       const folder = await context.modelFolder(options.model);
       const checkpoint = await readCheckpoint(folder);
@@ -122,7 +123,8 @@ export const tuneCommand = defineCommand<[string], TuneOptions>({
         return exitCodes.interrupted;
       }
       await display.finish(result);
-      return verdict(context, options, result);
+      const code = verdict(context, options, result);
+      return code === exitCodes.ok && display.failures > 0 ? exitCodes.someFailed : code;
     } finally {
       display.stop();
       await set.close();
