@@ -22,12 +22,13 @@ export class TuningDisplay {
   /** What `tune` is to be given to report here. */
   get listeners(): Pick<
     TuningOptions,
-    "onPictures" | "onFailure" | "onTexts" | "onStep" | "onSkip" | "onMixture" | "onScoring"
+    "onPictures" | "onFailure" | "onTexts" | "onAnchors" | "onStep" | "onSkip" | "onMixture" | "onScoring"
   > {
     return {
       onPictures: (part, done, total) => this.#show(`${part} pictures`, "pictures", done, total),
       onFailure: (failure) => this.fail(failure),
       onTexts: (done, total) => this.#show("texts", "texts", done, total),
+      onAnchors: (done, total) => this.#show("anchors", "pictures", done, total),
       onSkip: (folder, reason) => this.#context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
       onStep: (report) => {
         const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;

@@ -36,6 +36,7 @@ export interface FineTuningOptions {
   /** Told of every picture that does not decode; it is left out. */
   readonly onFailure?: (failure: FailedFile) => void;
   readonly onTexts?: (done: number, total: number) => void;
+  readonly onAnchors?: (done: number, total: number) => void;
   readonly onStep?: (report: StepReport) => void;
   readonly onSkip?: (folder: string, reason: string) => void;
 }
@@ -104,6 +105,7 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
     tokenizer: checkpoint.tokenizer,
     weights,
     isLearnt,
+    anchors: recipe.anchor > 0 ? await anchorsOf(options, architecture, start, data) : undefined,
     onTexts: options.onTexts,
   };
   const objective = await (head ? createHeadObjective(task, head.input) : createContrastiveObjective(task));
@@ -232,6 +234,19 @@ async function startHead(
   const scale = Math.exp((start.get("logitScale") as Float32Array)[0]);
   const bias = start.get("logitBias")?.[0] ?? 0;
   return { input: { kind: "embedding", scale }, start: zeroShotHead(embeddings, classes, bias) };
+}
+
+/** Where the original model has the training pictures, as they are before augmentation. */
+async function anchorsOf(
+  { checkpoint, signal, onAnchors: onProgress }: FineTuningOptions,
+  architecture: TwoTowerConfig,
+  start: Weights,
+  data: TuningData,
+): Promise<Float32Array> {
+  const runner = new TowerRunner(architecture, checkpoint.tokenizer);
+  const { embeddings } = await runner.embedStore(start, data.train, { signal, onProgress });
+  await runner.dispose();
+  return embeddings;
 }
 
 /** Puts what was trained in its place: weights, head or adapters. */

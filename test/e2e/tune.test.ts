@@ -172,6 +172,27 @@ describe("florence tune", () => {
     expect(summaryOf(jsonLines(kept.stdout)).controlLoss).toBeLessThanOrEqual(0.05);
   });
 
+  it("anchor: keeps pictures nearer to where the original has them", async () => {
+    const names = ["red", "green", "blue"].map((name) => join(folder, "colours", "test", name, "0.png"));
+    const pictures = await Promise.all(names.map((name) => decodeImage(name)));
+    const embed = async (path: string) => {
+      const model = await loadModel(path);
+      const embeddings = await model.embedImages(pictures);
+      await model.dispose();
+      return embeddings;
+    };
+    const original = await embed(join(folder, "base"));
+    const cosineAfter = async (run: string, ...more: string[]) => {
+      await tuned(run, "--steps", "15", ...more);
+      const rows = await embed(join(folder, run, "model"));
+      return rows.reduce((sum, row, i) => sum + row.reduce((a, v, k) => a + v * original[i][k], 0), 0) / rows.length;
+    };
+    const free = await cosineAfter("free");
+    const held = await cosineAfter("held", "--anchor", "100");
+    expect(held).toBeGreaterThan(0.9);
+    expect(held).toBeGreaterThan(free + 0.05);
+  });
+
   it("tunes on captions, and scores by recall", async () => {
     const table = join(folder, "captions");
     await cp(join(folder, "colours", "train"), table, { recursive: true });
@@ -201,6 +222,7 @@ describe("florence tune", () => {
     [["--method", "lora", "--layers", "nothing"], "lora.layers"],
     [["--method", "head", "--head-start", "random", "--wise-ft", "0.5"], "random"],
     [["--chunk", "3"], "chunk"],
+    [["--method", "head", "--anchor", "1"], "anchor"],
   ])("refuses %j, naming it", async (words, subject) => {
     const { exitCode, stderr } = await tuneHere("refused", ...words);
     expect(exitCode).toBe(2);

@@ -51,6 +51,7 @@ interface TuneOptions extends ModelOption, JsonOption {
   readonly tower: FineTuneRecipe["lora"]["tower"];
   readonly layers?: string;
   readonly wiseFt?: MixtureChoice;
+  readonly anchor: number;
   readonly control?: string;
   readonly controlTemplates?: string;
   readonly maxLoss?: number;
@@ -186,6 +187,12 @@ function configureTune(command: Command): void {
   );
   command.option("--layers <regex>", "lora: which linear layers (default: attention and MLPs)");
   command.option(
+    "--anchor <w>",
+    "hold embeddings to the original's with this weight, such as 1",
+    numberBetween(0, 1e4),
+    0,
+  );
+  command.option(
     "--wise-ft <alpha>",
     "share of the tuned weights to keep, 0 to 1, or `best` on validation",
     parseMixture,
@@ -223,6 +230,7 @@ function recipeFrom(options: TuneOptions, templates: string[]): FineTuneRecipe {
     tuneText: options.tuneText ?? false,
     headStart: options.headStart,
     templates,
+    anchor: options.anchor,
     lora: { rank, alpha, tower, ...(layers === undefined ? {} : { layers }) },
   });
 }
