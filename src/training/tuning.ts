@@ -72,7 +72,7 @@ export async function tune(options: TuningOptions): Promise<TuningResult | undef
   try {
     const parts = await scoredParts(options, model);
     const run = { signal: options.signal, onProgress: options.onScoring };
-    const alphas = mixture === "best" ? sweep : [...new Set([0, mixture, 1])].sort();
+    const alphas = mixture === "best" ? sweep : [...new Set([0, mixture, 1])].sort((a, b) => a - b);
     const usable = pair.head && recipe.headStart === "random" ? [1] : alphas;
     const mixtures = await scoreMixtures(runner, pair, usable, parts, {
       ...run,
