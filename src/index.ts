@@ -3,6 +3,7 @@
 export { ShapeError, UserError, type UserErrorCode } from "./core/errors.ts";
 export type { RgbImage } from "./core/image.ts";
 export { Rng } from "./core/rng.ts";
+export { type OpenedLabelledSet, openLabelledSet } from "./data/labelled/open-labelled-set.ts";
 export type { Tokenizer } from "./data/tokenizers/tokenizer.ts";
 export { type PreprocessConfig, preprocess } from "./data/transforms.ts";
 export { gradients } from "./graph/gradients.ts";
@@ -20,7 +21,15 @@ export { countParameters, initialWeights, namedParameters } from "./nn/module.ts
 export { compile, type Program } from "./runtime/program.ts";
 export { ExactIndex } from "./search/exact-index.ts";
 export { zeroShotClassifier } from "./tasks/classification/zero-shot-classifier.ts";
+export { fineTuneRecipe } from "./tasks/fine-tune/recipe.ts";
+export { TunedClassifier } from "./tasks/fine-tune/tuned-classifier.ts";
 export { uniclLoss } from "./tasks/pretrain/unicl-loss.ts";
+export { EpisodeTuner, florenceEpisodeRecipe } from "./training/episode-tuning.ts";
 export { train } from "./training/trainer.ts";
+export { type TuningOptions, type TuningResult, tune } from "./training/tuning.ts";
+export { applyAdapter } from "./zoo/adapter-files.ts";
+export { readCheckpoint } from "./zoo/checkpoint-formats.ts";
+export { readClassifier } from "./zoo/classifier-files.ts";
 export type { FlorenceModel } from "./zoo/florence-model.ts";
 export { loadModel } from "./zoo/load-model.ts";
+export { readTokenizerSource } from "./zoo/tokenizer-files.ts";
