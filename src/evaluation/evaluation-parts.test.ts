@@ -3,7 +3,11 @@ import type { LabelledImage, LabelledSet, SplitName } from "../data/labelled/lab
 import { evaluationParts, imagesOfSplit, splitOrigin } from "./evaluation-parts.ts";
 
 const images = (prefix: string, count: number): LabelledImage[] =>
-  Array.from({ length: count }, (_, i) => ({ key: `${prefix}${String(i).padStart(3, "0")}`, labels: [i % 2], texts: [] }));
+  Array.from({ length: count }, (_, i) => ({
+    key: `${prefix}${String(i).padStart(3, "0")}`,
+    labels: [i % 2],
+    texts: [],
+  }));
 
 function setOf(splits: Partial<Record<SplitName, LabelledImage[]>>): LabelledSet {
   return {
