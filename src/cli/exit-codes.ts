@@ -4,7 +4,7 @@ import { UserError, type UserErrorCode } from "../core/errors.ts";
 /** What the process answers to the shell. The one list; docs/json-lines.md repeats it for users. */
 export const exitCodes = {
   ok: 0,
-  internal: 1, // a bug of ours, or a failed check of `doctor`
+  internal: 1, // a bug of ours, or a failed check: of `doctor`, or of `tune --max-loss`
   usage: 2, // unknown command or option, or a value that is not allowed
   someFailed: 3, // some inputs failed, the others were processed
   nothingDone: 4, // no input could be processed, or what was named does not exist

@@ -1,7 +1,9 @@
+import type { FailedFile } from "../io/file-walk.ts";
 import { type Progress, type ProgressFields, startProgress } from "../io/progress.ts";
 import type { MixtureScore } from "../training/retention.ts";
 import type { TuningOptions, TuningResult } from "../training/tuning.ts";
 import type { TuningScore } from "../training/tuning-scores.ts";
+import { reportFailure } from "./batch-report.ts";
 import type { CommandContext } from "./context.ts";
 
 /** What a tuning shows while it runs: one progress line on stderr, and results on stdout. */
@@ -10,6 +12,7 @@ export class TuningDisplay {
   readonly #isJson: boolean;
   #progress: Progress | undefined;
   #shown = "";
+  #failures = 0;
 
   constructor(context: CommandContext, isJson: boolean) {
     this.#context = context;
@@ -17,10 +20,15 @@ export class TuningDisplay {
   }
 
   /** What `tune` is to be given to report here. */
-  get listeners(): Pick<TuningOptions, "onPictures" | "onTexts" | "onStep" | "onSkip" | "onMixture" | "onScoring"> {
+  get listeners(): Pick<
+    TuningOptions,
+    "onPictures" | "onFailure" | "onTexts" | "onAnchors" | "onStep" | "onSkip" | "onMixture" | "onScoring"
+  > {
     return {
       onPictures: (part, done, total) => this.#show(`${part} pictures`, "pictures", done, total),
+      onFailure: (failure) => this.fail(failure),
       onTexts: (done, total) => this.#show("texts", "texts", done, total),
+      onAnchors: (done, total) => this.#show("anchors", "pictures", done, total),
       onSkip: (folder, reason) => this.#context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
       onStep: (report) => {
         const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;
@@ -34,6 +42,17 @@ export class TuningDisplay {
       onScoring: (done, total) => this.#show("scoring", "pictures", done, total),
       onMixture: (score) => this.#printJson(score),
     };
+  }
+
+  /** How many pictures and rows were left out. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Reports a picture or row that is left out. */
+  fail(failure: FailedFile): void {
+    this.#failures++;
+    if (!this.#context.signal.aborted) void reportFailure(this.#context, failure, this.#isJson).catch(() => undefined);
   }
 
   /** Prints the scores of the finished model and where it is. */

@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { LabelledSet, SplitName } from "../data/labelled/labelled-set.ts";
+import type { FailedFile } from "../io/file-walk.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { addAdapters } from "../nn/low-rank.ts";
@@ -32,7 +33,10 @@ export interface FineTuningOptions {
   readonly checkpointMinutes: number;
   readonly signal?: AbortSignal;
   readonly onPictures?: (part: SplitName, done: number, total: number) => void;
+  /** Told of every picture that does not decode; it is left out. */
+  readonly onFailure?: (failure: FailedFile) => void;
   readonly onTexts?: (done: number, total: number) => void;
+  readonly onAnchors?: (done: number, total: number) => void;
   readonly onStep?: (report: StepReport) => void;
   readonly onSkip?: (folder: string, reason: string) => void;
 }
@@ -87,6 +91,7 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
     cacheFolder: options.cacheFolder,
     signal: options.signal,
     onProgress: options.onPictures,
+    onFailure: options.onFailure,
   });
   const head = recipe.method === "head" ? await startHead(options, architecture, model, start) : undefined;
   const weights = trainedCopies(model, start, isLearnt, recipe, head);
@@ -100,6 +105,7 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
     tokenizer: checkpoint.tokenizer,
     weights,
     isLearnt,
+    anchors: recipe.anchor > 0 ? await anchorsOf(options, architecture, start, data) : undefined,
     onTexts: options.onTexts,
   };
   const objective = await (head ? createHeadObjective(task, head.input) : createContrastiveObjective(task));
@@ -228,6 +234,19 @@ async function startHead(
   const scale = Math.exp((start.get("logitScale") as Float32Array)[0]);
   const bias = start.get("logitBias")?.[0] ?? 0;
   return { input: { kind: "embedding", scale }, start: zeroShotHead(embeddings, classes, bias) };
+}
+
+/** Where the original model has the training pictures, as they are before augmentation. */
+async function anchorsOf(
+  { checkpoint, signal, onAnchors: onProgress }: FineTuningOptions,
+  architecture: TwoTowerConfig,
+  start: Weights,
+  data: TuningData,
+): Promise<Float32Array> {
+  const runner = new TowerRunner(architecture, checkpoint.tokenizer);
+  const { embeddings } = await runner.embedStore(start, data.train, { signal, onProgress });
+  await runner.dispose();
+  return embeddings;
 }
 
 /** Puts what was trained in its place: weights, head or adapters. */

@@ -1,6 +1,7 @@
 import type { LabelledImage, LabelledSet, SplitName } from "../data/labelled/labelled-set.ts";
 import { splitByHash } from "../data/labelled/split-by-hash.ts";
 import { PixelStore } from "../data/pixel-store.ts";
+import type { FailedFile } from "../io/file-walk.ts";
 import type { ModelConfig } from "../zoo/model-config.ts";
 
 /** What of a set is trained on, what chooses, and what is only measured at the end. */
@@ -21,6 +22,8 @@ export interface TuningDataOptions {
   readonly cacheFolder?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((part: SplitName, done: number, total: number) => void) | undefined;
+  /** Told of every picture that does not decode; it is left out. */
+  readonly onFailure?: ((failure: FailedFile) => void) | undefined;
 }
 
 const heldOutShare = 0.1;
@@ -46,12 +49,12 @@ export function openControlData(options: TuningDataOptions): Promise<PixelStore>
   return openStore(options, part, splits.get(part) ?? []);
 }
 
-function openStore(
-  { set, preprocessing, cacheFolder, signal, onProgress, keepUnlabelled = false }: TuningDataOptions,
+async function openStore(
+  { set, preprocessing, cacheFolder, signal, onProgress, onFailure, keepUnlabelled = false }: TuningDataOptions,
   part: SplitName,
   images: readonly LabelledImage[],
 ): Promise<PixelStore> {
-  return PixelStore.open({
+  const store = await PixelStore.open({
     set,
     images: usable(set, images, keepUnlabelled),
     preprocessing,
@@ -59,6 +62,8 @@ function openStore(
     ...(signal ? { signal } : {}),
     ...(onProgress ? { onProgress: (done: number, total: number) => onProgress(part, done, total) } : {}),
   });
+  for (const failure of store.failures) onFailure?.(failure);
+  return store;
 }
 
 /** Pictures that have what the set is about: a label, or a caption where it has no classes. */

@@ -30,6 +30,8 @@ export interface TuningTask {
   /** Values of every parameter of `model`; those that are learnt are changed in place. */
   readonly weights: Weights;
   readonly isLearnt: (name: string) => boolean;
+  /** The original model's embeddings of the pictures, where the recipe anchors them. [N, D] */
+  readonly anchors: Float32Array | undefined;
   readonly onTexts?: ((done: number, total: number) => void) | undefined;
 }
 
@@ -69,6 +71,7 @@ export async function createContrastiveObjective(task: TuningTask): Promise<Obje
           : { kind: "tokens", length: source.length },
       dropPath: model.imageEncoder.dropRates.some((rate) => rate > 0),
       recompute: recipe.recompute,
+      anchorWeight: recipe.anchor,
     },
     weights: new Map<string, WeightTensor>(
       [...learnt].map(([name, { shape }]) => [name, { shape, data: weights.get(name) as Float32Array }]),
@@ -84,6 +87,7 @@ export async function createContrastiveObjective(task: TuningTask): Promise<Obje
         pixels,
         labels: BigInt64Array.from(chosen.map(({ label }) => label)),
         sets: new BigInt64Array(rows.length),
+        ...(task.anchors ? { anchors: rowsOf(task.anchors, rows, task.embedding) } : {}),
         texts: feedTexts(
           source,
           chosen.map(({ renderings }, i) => (rngs[i] as (typeof rngs)[number]).pick(renderings)),
@@ -142,6 +146,12 @@ function descriptionsOf(set: LabelledSet, templates: readonly string[]): (image:
     label: BigInt(k),
   }));
   return ({ labels }) => labels.map((k) => classes[k] as Description);
+}
+
+function rowsOf(matrix: Float32Array, rows: readonly number[], width: number): Float32Array {
+  const chosen = new Float32Array(rows.length * width);
+  for (const [i, row] of rows.entries()) chosen.set(matrix.subarray(row * width, (row + 1) * width), i * width);
+  return chosen;
 }
 
 function tokenSource({ tokenizer }: TuningTask, texts: ReadonlySet<string>): TextSource {

@@ -72,7 +72,7 @@ export async function tune(options: TuningOptions): Promise<TuningResult | undef
   try {
     const parts = await scoredParts(options, model);
     const run = { signal: options.signal, onProgress: options.onScoring };
-    const alphas = mixture === "best" ? sweep : [...new Set([0, mixture, 1])].sort();
+    const alphas = mixture === "best" ? sweep : [...new Set([0, mixture, 1])].sort((a, b) => a - b);
     const usable = pair.head && recipe.headStart === "random" ? [1] : alphas;
     const mixtures = await scoreMixtures(runner, pair, usable, parts, {
       ...run,
@@ -127,12 +127,13 @@ function pairOf({ start, tuned, head, adapters }: FineTunedModel, { recipe }: Tu
 }
 
 async function scoredParts(
-  { set, recipe, control, cacheFolder, signal }: TuningOptions,
+  { set, recipe, control, cacheFolder, signal, onFailure }: TuningOptions,
   { data, preprocessing }: FineTunedModel,
 ): Promise<{ validation: ScoredPart; test: ScoredPart | undefined; control: ScoredPart | undefined }> {
   const { templates } = recipe;
   const controlStore =
-    control && (await openControlData({ set: control.set, preprocessing, seed: recipe.seed, cacheFolder, signal }));
+    control &&
+    (await openControlData({ set: control.set, preprocessing, seed: recipe.seed, cacheFolder, signal, onFailure }));
   return {
     validation: { set, store: data.validation, templates },
     test: data.test && { set, store: data.test, templates },

@@ -12,7 +12,10 @@ const clip = fileURLToPath(new URL("../fixtures/checkpoints/clip-hugging-face", 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "florence-eval-clip-"));
-  for (const [split, count] of [["train", 4], ["test", 3]] as const) {
+  for (const [split, count] of [
+    ["train", 4],
+    ["test", 3],
+  ] as const) {
     for (const name of ["red", "blue"]) {
       await mkdir(join(folder, "set", split, name), { recursive: true });
       for (let i = 0; i < count; i++) {
@@ -91,7 +94,12 @@ describe("florence eval on sets with faults", () => {
       ...["eval", "linear-probe", join(folder, "faults.csv"), "--shots", "2", "--seeds", "3"],
     );
     const [entry] = jsonLines(stdout);
-    expect(entry).toMatchObject({ score: 1, n: 4, chance: 0.25, metrics: { "mean-per-class": 1, "training images": 5 } });
+    expect(entry).toMatchObject({
+      score: 1,
+      n: 4,
+      chance: 0.25,
+      metrics: { "mean-per-class": 1, "training images": 5 },
+    });
     expect(stderr).toContain("gone.png");
     expect(stderr).toContain("2 of 4 classes have fewer training images than asked for: yellow (1), white (0).");
     expect(exitCode).toBe(3);

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UserError } from "../../src/core/errors.ts";
 import { decodeImage } from "../../src/io/images.ts";
 import { readSafetensors } from "../../src/io/safetensors.ts";
+import { TunedClassifier } from "../../src/tasks/fine-tune/tuned-classifier.ts";
 import { applyAdapter, readAdapter, saveAdapter } from "../../src/zoo/adapter-files.ts";
 import { readCheckpoint } from "../../src/zoo/checkpoint-formats.ts";
 import { readClassifier } from "../../src/zoo/classifier-files.ts";
@@ -83,6 +84,12 @@ describe("florence tune", () => {
     const classifier = await readClassifier(join(folder, run, "model"));
     expect(classifier?.classes).toEqual(["blue", "green", "red"]);
     expect(classifier?.input.kind).toBe(start === "random" ? "pooled" : "embedding");
+    if (classifier && start === "zero-shot") {
+      const model = await loadModel(join(folder, run, "model"));
+      const [green] = await model.embedImages([await decodeImage(join(folder, "colours", "test", "green", "3.png"))]);
+      expect(new TunedClassifier(classifier).classify(green)[0].label).toBe("green");
+      await model.dispose();
+    }
     expect(await readClassifier(join(folder, "base"))).toBeUndefined();
   });
 
@@ -99,8 +106,7 @@ describe("florence tune", () => {
     expect(alpha).toBe(1);
     expect(test.after.value).toBeGreaterThan(test.before.value);
     const base = await readCheckpoint(join(folder, "base"));
-    const { fingerprint, dispose } = await loadModel(join(folder, "base"));
-    expect(dispose).toBeTypeOf("function");
+    const { fingerprint } = await loadModel(join(folder, "base"));
     const path = join(folder, "lora", "adapter");
     const applied = await applyAdapter(path, { ...base, fingerprint });
     const merged = (await readCheckpoint(join(folder, "lora", "model"))).weights;
@@ -166,6 +172,27 @@ describe("florence tune", () => {
     expect(summaryOf(jsonLines(kept.stdout)).controlLoss).toBeLessThanOrEqual(0.05);
   });
 
+  it("anchor: keeps pictures nearer to where the original has them", async () => {
+    const names = ["red", "green", "blue"].map((name) => join(folder, "colours", "test", name, "0.png"));
+    const pictures = await Promise.all(names.map((name) => decodeImage(name)));
+    const embed = async (path: string) => {
+      const model = await loadModel(path);
+      const embeddings = await model.embedImages(pictures);
+      await model.dispose();
+      return embeddings;
+    };
+    const original = await embed(join(folder, "base"));
+    const cosineAfter = async (run: string, ...more: string[]) => {
+      await tuned(run, "--steps", "15", ...more);
+      const rows = await embed(join(folder, run, "model"));
+      return rows.reduce((sum, row, i) => sum + row.reduce((a, v, k) => a + v * original[i][k], 0), 0) / rows.length;
+    };
+    const free = await cosineAfter("free");
+    const held = await cosineAfter("held", "--anchor", "100");
+    expect(held).toBeGreaterThan(0.9);
+    expect(held).toBeGreaterThan(free + 0.05);
+  });
+
   it("tunes on captions, and scores by recall", async () => {
     const table = join(folder, "captions");
     await cp(join(folder, "colours", "train"), table, { recursive: true });
@@ -195,6 +222,7 @@ describe("florence tune", () => {
     [["--method", "lora", "--layers", "nothing"], "lora.layers"],
     [["--method", "head", "--head-start", "random", "--wise-ft", "0.5"], "random"],
     [["--chunk", "3"], "chunk"],
+    [["--method", "head", "--anchor", "1"], "anchor"],
   ])("refuses %j, naming it", async (words, subject) => {
     const { exitCode, stderr } = await tuneHere("refused", ...words);
     expect(exitCode).toBe(2);

@@ -51,6 +51,7 @@ interface TuneOptions extends ModelOption, JsonOption {
   readonly tower: FineTuneRecipe["lora"]["tower"];
   readonly layers?: string;
   readonly wiseFt?: MixtureChoice;
+  readonly anchor: number;
   readonly control?: string;
   readonly controlTemplates?: string;
   readonly maxLoss?: number;
@@ -92,6 +93,7 @@ export const tuneCommand = defineCommand<[string], TuneOptions>({
     const set = await openLabelledSet(path, opening);
     const controlSet = options.control === undefined ? undefined : await openLabelledSet(options.control, opening);
     try {
+      for (const problem of [...set.problems, ...(controlSet?.problems ?? [])]) display.fail(problem);
       const recipe = recipeFrom(options, await templatesFrom(options.templates));
       const folder = await context.modelFolder(options.model);
       const checkpoint = await readCheckpoint(folder);
@@ -122,7 +124,8 @@ export const tuneCommand = defineCommand<[string], TuneOptions>({
         return exitCodes.interrupted;
       }
       await display.finish(result);
-      return verdict(context, options, result);
+      const code = verdict(context, options, result);
+      return code === exitCodes.ok && display.failures > 0 ? exitCodes.someFailed : code;
     } finally {
       display.stop();
       await set.close();
@@ -184,6 +187,12 @@ function configureTune(command: Command): void {
   );
   command.option("--layers <regex>", "lora: which linear layers (default: attention and MLPs)");
   command.option(
+    "--anchor <w>",
+    "hold embeddings to the original's with this weight, such as 1",
+    numberBetween(0, 1e4),
+    0,
+  );
+  command.option(
     "--wise-ft <alpha>",
     "share of the tuned weights to keep, 0 to 1, or `best` on validation",
     parseMixture,
@@ -221,6 +230,7 @@ function recipeFrom(options: TuneOptions, templates: string[]): FineTuneRecipe {
     tuneText: options.tuneText ?? false,
     headStart: options.headStart,
     templates,
+    anchor: options.anchor,
     lora: { rank, alpha, tower, ...(layers === undefined ? {} : { layers }) },
   });
 }

@@ -10,7 +10,8 @@ const classesShown = 10; // best and worst each, where there are many
 export function detailsSection(entry: LedgerEntry, details: EvaluationDetails): Markup {
   const { task, metric, model, protocol, seed, score, metrics } = entry;
   const { classes = [], confusion, confusedPairs, reliability, roc, best, worst, notes = [] } = details;
-  const shots = typeof protocol.shots === "number" ? `, ${protocol.shots} shots` : "";
+  const shots =
+    typeof protocol.shots === "number" ? `, ${protocol.shots} ${protocol.shots === 1 ? "shot" : "shots"}` : "";
   const title = `${task}${shots}${seed === null ? "" : `, seed ${seed}`}: ${metric} ${percent(score)} (${model.name})`;
   return markup`<details><summary>${title}</summary>
 <p class="quiet">${Object.entries(metrics).map(([name, value], i) => `${i > 0 ? " · " : ""}${name} ${number(value)}`)}</p>

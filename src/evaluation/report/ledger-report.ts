@@ -75,11 +75,13 @@ function dataSection(
   index: number,
 ): Markup {
   const [{ data }] = entries;
-  const detailed = entries.filter((entry) => details.has(entry));
+  const summaries = groupBySeeds(entries);
+  // Of several seeds the first stands for all: their pictures and confusions are much alike.
+  const detailed = summaries.map((summary) => summary.entries[0]).filter((entry) => details.has(entry));
   return markup`<section id="set-${index}">
 <h2>${data.name}</h2>
 <p class="quiet">data ${data.fingerprint.slice(0, 16)}</p>
-${scoresTable(groupBySeeds(entries))}
+${scoresTable(summaries)}
 ${exposureCharts(entries).map(exposureSection)}
 ${detailed.map((entry) => detailsSection(entry, details.get(entry) as EvaluationDetails))}
 </section>`;

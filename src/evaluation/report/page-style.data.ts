@@ -14,7 +14,7 @@ a { color: #1f5fa8; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-size: 12px; color: #5a6370; font-weight: 600; border-bottom: 1px solid #aab2bd; padding: 4px 14px 4px 0; white-space: nowrap; vertical-align: bottom; }
 td { padding: 6px 14px 6px 0; border-bottom: 1px solid #e6e9ed; vertical-align: top; white-space: nowrap; }
-td.words { white-space: normal; min-width: 180px; color: #5a6370; font-size: 12px; overflow-wrap: anywhere; }
+td.words { line-height: 1.35; white-space: normal; min-width: 260px; color: #5a6370; font-size: 12px; overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; }
 td.score { text-align: right; font-weight: 700; }
 .bar { position: relative; display: block; width: 130px; height: 12px; margin-top: 6px; background: #eef1f4; }
@@ -23,7 +23,7 @@ td.score { text-align: right; font-weight: 700; }
 .bar u { position: absolute; top: -3px; height: 18px; width: 0; border-left: 2px dotted #666; }
 figure { margin: 10px 0; }
 figcaption { font-size: 12px; line-height: 1.35; color: #333; overflow-wrap: anywhere; }
-.curve svg { display: block; width: 100%; max-width: 640px; min-width: 460px; height: auto; }
+.curve svg { display: block; width: 100%; max-width: 640px; height: auto; }
 .plots { display: flex; flex-wrap: wrap; gap: 8px 28px; }
 .plots > div { max-width: 100%; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 14px 12px; }

@@ -39,6 +39,8 @@ export const fineTuneRecipeSchema = z.strictObject({
   headRateScale: z.number().positive().default(10),
   templates: z.array(z.string()).min(1),
   lora: loraSchema.prefault({}),
+  /** Weight of the distance of embeddings from the original model's: less is forgotten, and less learnt. */
+  anchor: z.number().nonnegative().default(0),
   maxLogitScale: z.number().positive().default(100),
   chunk: z.int().positive().optional(), // images through the towers at a time: gradient cache if below the batch
   recompute: z.boolean().default(false),
@@ -72,6 +74,7 @@ export function fineTuneRecipe(
     throw refusal("tuneImage or tuneText must be true for contrastive tuning, got neither");
   }
   if (method !== "head" && (mixup > 0 || cutmix > 0)) throw refusal("mixup and cutmix need the method head");
+  if (method === "head" && recipe.anchor > 0) throw refusal("anchor needs the method contrastive or lora");
   if (recipe.chunk !== undefined && recipe.batch % recipe.chunk !== 0) {
     throw refusal(`chunk must divide the batch of ${recipe.batch}, got ${recipe.chunk}`);
   }

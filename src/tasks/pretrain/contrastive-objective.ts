@@ -18,6 +18,7 @@ export interface ContrastiveBatch {
   texts: Record<string, { data: Float32Array | Int32Array; width: number }>; // graph inputs, T rows of `width` values
   labels: BigInt64Array; // [T] of the texts; the first B are the images' own
   sets: BigInt64Array; // [T], a number for the set each text is of
+  anchors?: Float32Array; // [B, D], where the shape has an anchor weight
 }
 
 export interface ContrastiveOptions {
@@ -95,6 +96,7 @@ export class ContrastiveObjective implements Objective {
     const feeds = this.#parameterFeeds();
     feeds.set("pixels", data.pixels).set("labels", data.labels);
     if (data.labels.length > batch) feeds.set("sets", data.sets);
+    if (data.anchors) feeds.set("anchors", data.anchors);
     for (const [name, { data: values }] of Object.entries(data.texts)) feeds.set(name, values);
     if (dropPath) feeds.set("dropPath", dropPath);
     const started = performance.now();
@@ -143,6 +145,7 @@ export class ContrastiveObjective implements Objective {
     const feeds = new Map<string, FeedData>(parameters);
     feeds.set("images", images).set("texts", texts).set("labels", data.labels);
     if (textCount > batch) feeds.set("sets", data.sets);
+    if (data.anchors) feeds.set("anchors", data.anchors);
     const lossOutputs = await run(programs.loss, feeds);
     const gradients = new Map<string, Float32Array>();
     for (let from = 0; from < batch; from += chunk) {

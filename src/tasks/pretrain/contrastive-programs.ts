@@ -1,4 +1,5 @@
 import { add, mul, sum } from "../../graph/broadcasting.ts";
+import { sub } from "../../graph/elementwise.ts";
 import { gradients, gradientsOfMany } from "../../graph/gradients.ts";
 import { input, type Parameter, type Tensor } from "../../graph/tensor.ts";
 import { textInputs } from "../../models/text-encoder/text-batch.ts";
@@ -19,6 +20,8 @@ export interface ContrastiveShape {
   text: { kind: "features"; width: number } | { kind: "tokens"; length: number };
   dropPath: boolean;
   recompute: boolean;
+  /** Weight of the squared distance of each image's embedding from where it was before, fed as `anchors`. */
+  anchorWeight?: number;
   threads?: number;
 }
 
@@ -46,8 +49,19 @@ function embed(shape: ContrastiveShape, count: number, textCount: number): Embed
   return { images: model.embedImages(pixels, options), texts };
 }
 
+/**
+ * The contrastive loss, and with an anchor weight λ what holds embeddings to the original model's: λ times the mean
+ * squared distance, as in LDIFS (Mukhoti et al., arXiv:2308.10299), which keeps what the training data does not show.
+ */
+function lossOf(images: Tensor, texts: Tensor, { model, anchorWeight = 0 }: ContrastiveShape): Tensor {
+  const contrastive = pairLoss(images, texts, model);
+  if (anchorWeight === 0) return contrastive;
+  const moved = sub(images, input("anchors", images.shape));
+  return add(contrastive, mul(sum(mul(moved, moved)), anchorWeight / images.shape[0]));
+}
+
 /** The loss that the model's scores are for, fed `labels` of the texts, and `sets` where some are no image's own. */
-function lossOf(images: Tensor, texts: Tensor, { logitScale, logitBias }: TwoTower): Tensor {
+function pairLoss(images: Tensor, texts: Tensor, { logitScale, logitBias }: TwoTower): Tensor {
   const [textCount] = texts.shape;
   const labels = input("labels", [textCount], "int64");
   if (logitBias) return sigmoidLoss(images, texts, labels, logitScale, logitBias);
@@ -77,7 +91,7 @@ function compileFor(shape: ContrastiveShape, outputs: Record<string, Tensor>): P
 /** The whole step in one program: feeds pixels, texts and `labels`; gives `loss` and a gradient for each parameter. */
 export async function compileFullStep(shape: ContrastiveShape, batch: number, textCount = batch): Promise<Program> {
   const { images, texts } = embed(shape, batch, textCount);
-  const loss = lossOf(images, texts, shape.model);
+  const loss = lossOf(images, texts, shape);
   const found = gradients(loss, [...shape.parameters.values()]);
   return compileFor(shape, { loss, ...gradientOutputs(shape.parameters, found) });
 }
@@ -105,7 +119,7 @@ export async function compileGradientCache(
 
   const images = input("images", [batch, shape.embedding]);
   const texts = input("texts", [textCount, shape.embedding]);
-  const loss = lossOf(images, texts, shape.model);
+  const loss = lossOf(images, texts, shape);
   const scoring = new Map([...shape.parameters].filter(([name]) => name === "logitScale" || name === "logitBias"));
   const [imageGradient, textGradient, ...rest] = gradients(loss, [images, texts, ...scoring.values()]);
   const lossProgram = await compileFor(shape, {
