@@ -30,6 +30,7 @@ export function tunedModelCard(report: TuningReport): string {
   const { name, base, data, recipe, steps, wallSeconds, alpha, test, mixtures, control } = report;
   const heldOut =
     data.heldOut > 0 ? ` (${percent(data.heldOut)} of the training pictures, by a hash of their keys)` : "";
+  const chose = mixtures.length > 3 ? " They chose α, so their scores lean to the good side." : "";
   const lines = [
     "---",
     `name: ${name}`,
@@ -47,7 +48,7 @@ export function tunedModelCard(report: TuningReport): string {
     "",
     "## Scores",
     "",
-    `Validation: ${data.validation} pictures of ${data.name}${heldOut}. They chose α, so their scores lean to the good side.`,
+    `Validation: ${data.validation} pictures of ${data.name}${heldOut}.${chose}`,
     "",
     ...mixtureTable(mixtures, alpha, control?.name),
     "",
