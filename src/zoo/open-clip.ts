@@ -65,7 +65,8 @@ export const openClip: CheckpointFormat = {
     const tensors = await readCheckpointTensors(folder);
     const weights = importWeights(config, tensors);
     tensors.finish(/^attn_mask$/);
-    return { name: folder.name, architecture, preprocessing: preprocessingOf(config), weights, tokenizer };
+    const preprocessing = preprocessingOf(config);
+    return { name: folder.name, architecture, preprocessing, weights, tokenizer, positionResampling: "antialiased" };
   },
 };
 
