@@ -57,20 +57,24 @@ describe("checkpoints at another image size", () => {
     }
   });
 
-  it("scales what windows see, and refuses sizes that are no whole windows", async () => {
-    const own = await readCheckpoint(join(fixtures, "unicl"));
-    const twice = await readCheckpoint(join(fixtures, "unicl"), { imageSize: 160 });
+  it("scales what is cut out, and resizes a table of relative positions only where its window changes", async () => {
+    const [own, twice, tiny] = await Promise.all(
+      [undefined, 160, 36].map((imageSize) => readCheckpoint(join(fixtures, "unicl"), { imageSize })),
+    );
     expect(own.preprocessing).toMatchObject({ size: 80, resizeTo: 91 });
     expect(twice.preprocessing).toMatchObject({ size: 160, resizeTo: 182 });
     expect([...twice.weights.keys()].sort()).toEqual([...own.weights.keys()].sort());
-    const model = await loadModel(join(fixtures, "unicl"), { imageSize: 160 });
-    const [embedding] = await model.embedImages([await picture("cat.jpg")]);
-    await model.dispose();
-    expect(Math.hypot(...embedding)).toBeCloseTo(1, 5);
-    await expect(readCheckpoint(join(fixtures, "unicl"), { imageSize: 100 })).rejects.toMatchObject({
-      code: "bad-argument",
-      message: expect.stringContaining("imageSize must give maps of whole windows, got 100"),
-    });
+    const changed = (other: typeof own) =>
+      [...own.weights].filter(([name, data]) => other.weights.get(name)?.length !== data.length).map(([name]) => name);
+    expect(changed(twice)).toEqual([]);
+    expect(changed(tiny)).toEqual(["imageEncoder.stages.2.blocks.0.attn.positionBias"]);
+    for (const imageSize of [160, 100]) {
+      const model = await loadModel(join(fixtures, "unicl"), { imageSize });
+      const [embedding] = await model.embedImages([await picture("cat.jpg")]);
+      await model.dispose();
+      expect(Math.hypot(...embedding)).toBeCloseTo(1, 5);
+    }
+    await expect(readCheckpoint(join(fixtures, "unicl"), { imageSize: 15 })).rejects.toThrow("from 16 to 4096, got 15");
   });
 
   it.each([0, -32, 3, 2.5, 5000, Number.NaN])("refuses a side of %d", async (imageSize) => {

@@ -1,5 +1,4 @@
-import { ShapeError, UserError } from "../core/errors.ts";
-import { input } from "../graph/tensor.ts";
+import { UserError } from "../core/errors.ts";
 import type { ImageEncoderConfig } from "../models/image-encoder/image-encoder.ts";
 import { type PositionResampling, resizePositionEmbedding } from "../models/image-encoder/position-embedding.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
@@ -14,12 +13,12 @@ const largest = 4096; // pixels on a side: beyond it attention over the patches 
  * relative positions only where a window changes), the preprocessing scaled, all else as it is.
  *
  * @param imageSize  side of the square that the encoder takes, pixels; the checkpoint itself is returned without it
- * @throws UserError `bad-argument` for a size that the model's patches or windows do not fit
+ * @throws UserError `bad-argument` for a size that leaves no patch, or is beyond all use
  */
 export function resizeCheckpoint(checkpoint: Checkpoint, imageSize: number | undefined): Checkpoint {
   const { architecture, preprocessing, weights } = checkpoint;
   if (imageSize === undefined || imageSize === architecture.image.imageSize) return checkpoint;
-  const smallest = "patch" in architecture.image ? architecture.image.patch : 1;
+  const smallest = smallestSide(architecture.image);
   if (!Number.isInteger(imageSize) || imageSize < smallest || imageSize > largest) {
     const rule = `imageSize must be a whole number from ${smallest} to ${largest}`;
     throw new UserError("bad-argument", `${checkpoint.name}: ${rule}, got ${imageSize}.`);
@@ -36,24 +35,14 @@ export function resizeCheckpoint(checkpoint: Checkpoint, imageSize: number | und
     },
     weights:
       architecture.image.kind === "coswin"
-        ? resizedWindows(checkpoint, resized)
+        ? resizeWeights(new TwoTower(resized), weights) // maps that are no whole windows are padded
         : resizedPositions(weights, architecture.image, imageSize, checkpoint.positionResampling),
   };
 }
 
-/** The weights of a windowed encoder, which has to divide the new maps into whole windows. */
-function resizedWindows({ name, weights }: Checkpoint, architecture: Checkpoint["architecture"]): Weights {
-  const { imageSize } = architecture.image;
-  try {
-    const tower = new TwoTower(architecture);
-    tower.embedImages(input("pixels", [1, imageSize, imageSize, 3], "uint8")); // a graph, which checks the sizes
-    return resizeWeights(tower, weights);
-  } catch (error) {
-    if (!(error instanceof ShapeError)) throw error;
-    const rule = "imageSize must give maps of whole windows";
-    const got = `${imageSize} (${error.message})`;
-    throw new UserError("bad-argument", `${name}: ${rule}, got ${got}.`, { cause: error });
-  }
+/** The side that leaves an encoder one patch, or one token in its last stage. */
+function smallestSide(image: ImageEncoderConfig): number {
+  return image.kind === "coswin" ? image.stemStride * 2 ** (image.depths.length - 1) : image.patch;
 }
 
 const tableName = "imageEncoder.positionEmbedding";
