@@ -2,6 +2,7 @@ import { UserError } from "../core/errors.ts";
 import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
 import { clipHuggingFace } from "./clip-huggingface.ts";
+import { clipOpenAi } from "./clip-openai.ts";
 import { florenceCheckpoint } from "./florence-checkpoint.ts";
 import { openClip } from "./open-clip.ts";
 import { resizeCheckpoint } from "./resize-checkpoint.ts";
@@ -20,6 +21,7 @@ export const checkpointFormats: readonly CheckpointFormat[] = [
   siglip,
   openClip,
   unicl,
+  clipOpenAi,
 ];
 
 /**
