@@ -34,14 +34,18 @@ async function answerCases(root: string): Promise<void> {
 async function watchCases(count: number, first: number): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "florence-fuzz-"));
   const table = new Map<string, Map<string, number>>();
-  let [child, wrong, slowest, highest] = [await startChild(root), 0, 0, 0];
+  let [child, wrong, slowest, highest] = [await startChild(root), 0, { milliseconds: 0, what: "" }, 0];
   for (let index = first; index < first + count; index++) {
     const answer = await askChild(child, index);
     const failed = typeof answer === "string";
     let outcome = failed ? answer : answer.outcome;
     if (!failed && answer.rss > mostRss) outcome = "too much memory";
     if (existsSync(join(root, "torch-file-was-executed"))) outcome = "executed";
-    if (!failed) [slowest, highest] = [Math.max(slowest, answer.milliseconds), Math.max(highest, answer.rss)];
+    if (!failed) {
+      const { family, file, damage, milliseconds, rss } = answer;
+      if (milliseconds > slowest.milliseconds) slowest = { milliseconds, what: `${damage}, ${family}/${file}` };
+      highest = Math.max(highest, rss);
+    }
     if (outcome !== "read" && outcome !== "error naming the file") {
       wrong++;
       console.log(`case ${index}: ${outcome}: ${JSON.stringify(answer).slice(0, 900)}`);
@@ -55,9 +59,8 @@ async function watchCases(count: number, first: number): Promise<void> {
   child.kill();
   await rm(root, { recursive: true, force: true });
   printTable(table);
-  console.log(
-    `${count} cases, ${wrong} wrong; slowest ${Math.round(slowest)} ms, most memory ${Math.round(highest / 1e6)} MB`,
-  );
+  console.log(`${count} cases, ${wrong} wrong; most memory ${Math.round(highest / 1e6)} MB`);
+  console.log(`slowest ${Math.round(slowest.milliseconds)} ms: ${slowest.what}`);
   process.exitCode = wrong > 0 ? 1 : 0;
 }
 

@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function goldenLine(): Promise<{ ok: boolean; detail: string; exitCode: number }> {
+async function goldenLine(): Promise<{ ok: boolean; detail: string; exitCode: number | null }> {
   const words = ["doctor", "--model", folder, "--json"];
   const { stdout, exitCode } = await runFlorence(words, { loadModel, cacheFolder: join(folder, "cache") });
   const lines = jsonLines(stdout) as { check: string; ok: boolean; detail: string }[];
