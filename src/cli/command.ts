@@ -49,6 +49,10 @@ export interface ModelOption {
   readonly model: string;
 }
 
+export interface ImageSizeOption {
+  readonly imageSize?: number;
+}
+
 export interface JsonOption {
   readonly json?: boolean;
 }
@@ -59,6 +63,15 @@ export function addModelOption(command: Command): Command {
     "-m, --model <name|dir>",
     "a bundled model, a checkpoint folder, or OWNER/NAME[@REV]",
     "florence-nano",
+  );
+}
+
+/** Adds `--image-size PIXELS`. */
+export function addImageSizeOption(command: Command): Command {
+  return command.option(
+    "--image-size <pixels>",
+    "side of the square that pictures become, if not the model's own: position embeddings are interpolated",
+    integerBetween(1, 4096),
   );
 }
 

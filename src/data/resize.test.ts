@@ -20,8 +20,11 @@ interface Fixture {
   crops: (FixtureCase & { size: number })[];
 }
 
-const fixturePath = new URL("../../test/fixtures/pillow-resize.json", import.meta.url);
-const fixture: Fixture = JSON.parse(readFileSync(fixturePath, "utf8"));
+type DrawnCase = [width: number, height: number, toWidth: number, toHeight: number, ResamplingFilter, sha256: string];
+
+const readFixture = (name: string) => readFileSync(new URL(`../../test/fixtures/${name}`, import.meta.url), "utf8");
+const fixture: Fixture = JSON.parse(readFixture("pillow-resize.json"));
+const drawn: DrawnCase[] = JSON.parse(readFixture("pillow-resize-many.json")).cases;
 
 /** The source picture of scripts/fixtures/pillow_resize.py. */
 function source(width: number, height: number): RgbImage {
@@ -43,6 +46,23 @@ describe("resize equals Pillow bit for bit", () => {
   it.each(fixture.resizes)("$filter $width×$height → $outWidth×$outHeight $box", (expected) => {
     const { width, height, outWidth, outHeight, filter, box } = expected;
     expectEqual(resize(source(width, height), outWidth, outHeight, filter, { box }), expected);
+  });
+
+  it("for 240 drawn pairs of sizes, each with four filters", { timeout: 60_000 }, () => {
+    expect(drawn.length).toBe(960);
+    const sizes = new Set(drawn.map(([...row]) => row.slice(0, 4).join()));
+    expect(sizes.size).toBeGreaterThan(230);
+    expect(drawn.filter((row) => row.slice(0, 4).includes(1)).length).toBeGreaterThan(300); // sides of one pixel
+    expect(
+      drawn.filter(([width, height, toWidth, toHeight]) => toWidth * toHeight > width * height).length,
+    ).toBeGreaterThan(200);
+    let picture = source(1, 1);
+    const other = drawn.filter(([width, height, toWidth, toHeight, filter, digits]) => {
+      if (picture.width !== width || picture.height !== height) picture = source(width, height);
+      const { data } = resize(picture, toWidth, toHeight, filter);
+      return !createHash("sha256").update(data).digest("hex").startsWith(digits);
+    });
+    expect(other).toEqual([]);
   });
 
   it("returns a copy, not the same buffer, when nothing changes", () => {

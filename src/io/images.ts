@@ -31,8 +31,9 @@ const SIGNATURES: readonly { readonly at: number; readonly bytes: string; readon
 ];
 
 /**
- * Decodes a picture to 8-bit sRGB: EXIF orientation applied, transparency laid on white, grey, CMYK and 16-bit values
- * converted, the first frame of an animation.
+ * Decodes a picture to 8-bit RGB as Pillow's `convert("RGB")` does, so that models see what they were trained on: colour
+ * profiles not applied, CMYK by the plain formula, the high byte of 16-bit values, the first frame of an animation. Differs:
+ * EXIF orientation is applied, transparency is laid on white, and 16-bit grey is not cut off at 255.
  *
  * @param source  path of a file, or its bytes
  * @throws        UserError naming the file: not-found, unreadable, empty, unsupported (no picture, or a format we do
@@ -44,13 +45,13 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   const bytes = typeof source === "string" ? await readImageFile(source, maxBytes) : source;
   if (bytes.length === 0) throw new UserError("empty", `${subject}: must be a picture, got 0 bytes. Replace the file.`);
   try {
-    const { data, info } = await sharp(bytes, { failOn: "error", limitInputPixels: maxPixels })
-      .autoOrient()
-      .flatten({ background: "#ffffff" })
-      .toColourspace("srgb")
-      .raw({ depth: "uchar" })
-      .toBuffer({ resolveWithObject: true });
-    return toRgb(info.width, info.height, info.channels, data);
+    const picture = sharp(bytes, { failOn: "error", limitInputPixels: maxPixels, ignoreIcc: true }).autoOrient();
+    const { space } = await picture.metadata();
+    if (space === "cmyk") picture.pipelineColourspace("cmyk").toColourspace("cmyk");
+    else picture.flatten({ background: "#ffffff" }).toColourspace("srgb");
+    const { data, info } = await picture.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const { width, height, channels } = info;
+    return space === "cmyk" ? inksToRgb(width, height, channels, data) : toRgb(width, height, channels, data);
   } catch (error) {
     throw await decodingError(subject, bytes, maxPixels, error);
   }
@@ -77,6 +78,19 @@ function toRgb(width: number, height: number, channels: number, samples: Uint8Ar
   for (let i = 0; i < width * height; i++) {
     for (let channel = 0; channel < 3; channel++) {
       image.data[i * 3 + channel] = samples[i * channels + (channels < 3 ? 0 : channel)];
+    }
+  }
+  return image;
+}
+
+/** Cyan, magenta, yellow and black (0 is no ink) as RGB: what the black leaves of white, less the ink's share of it. */
+function inksToRgb(width: number, height: number, channels: number, inks: Uint8Array): RgbImage {
+  const image = rgbImage(width, height);
+  for (let from = 0, to = 0; to < image.data.length; from += channels, to += 3) {
+    const white = 255 - inks[from + 3];
+    for (let ink = 0; ink < 3; ink++) {
+      const product = inks[from + ink] * white + 128;
+      image.data[to + ink] = white - (((product >> 8) + product) >> 8); // product / 255, rounded
     }
   }
   return image;

@@ -17,6 +17,8 @@ export class PickleGlobal {
 export interface PickleHandlers {
   /** The result of calling `callee` with these arguments. */
   reduce(callee: PickleGlobal, args: readonly unknown[]): unknown;
+  /** Gives an object that `reduce` made, or a Map, its attributes. */
+  build(target: unknown, state: unknown): void;
   /** The object that a persistent id stands for. */
   persistent(id: unknown): unknown;
 }
@@ -82,6 +84,7 @@ class PickleMachine {
       if (!(callee instanceof PickleGlobal) || !Array.isArray(args)) throw new Error("a call must name its callee");
       return this.#handlers.reduce(callee, args);
     },
+    build: (target, state) => this.#handlers.build(target, state),
     persistent: (id) => this.#handlers.persistent(id),
   };
 
@@ -135,6 +138,7 @@ interface MachineParts {
   remember(index?: number): void;
   recall(index: number): unknown;
   reduce(callee: unknown, args: unknown): unknown;
+  build(target: unknown, state: unknown): void;
   persistent(id: unknown): unknown;
 }
 
@@ -224,8 +228,8 @@ const operations: Readonly<Record<number, Operation>> = {
     m.push(m.reduce(m.pop(), args)); // NEWOBJ: a class instead of a function, which is the handler's to tell
   },
   98: (m) => {
-    m.pop(); // BUILD: attributes of a dictionary, such as a state dict's `_metadata`, are of no use here
-    if (!(m.top() instanceof Map)) throw new Error("only a dictionary may have attributes");
+    const state = m.pop();
+    m.build(m.top(), state); // BUILD
   },
   81: (m) => m.push(m.persistent(m.pop())), // BINPERSID
   113: (m) => m.remember(m.uint8()), // BINPUT

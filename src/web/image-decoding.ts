@@ -8,8 +8,8 @@ export type ImageSource = RgbImage | Blob | URL | string | ImageBitmapSource;
 const maxPixels = 100e6; // as in Node
 
 /**
- * Decodes a picture to 8-bit sRGB with the browser's decoders: EXIF orientation applied, transparency laid on white, a
- * colour profile converted, the first frame of an animation.
+ * Decodes a picture to 8-bit sRGB with the browser's decoders: EXIF orientation applied, transparency laid on white,
+ * colour profiles not applied, the first frame of an animation.
  *
  * @throws UserError `not-found` or `network` for an address that gives nothing, `corrupt` if the browser cannot decode
  *         it, `too-large` over 100 million pixels
@@ -23,7 +23,7 @@ export async function decodeImage(source: ImageSource): Promise<RgbImage> {
     bitmap = await createImageBitmap(source, {
       imageOrientation: "from-image",
       premultiplyAlpha: "none",
-      colorSpaceConversion: "default", // a wide-gamut profile is turned into sRGB, as in Node
+      colorSpaceConversion: "none", // colour profiles are not applied, as in Node
     });
   } catch (error) {
     const rule = `${subject}: must be a picture that the browser decodes`;

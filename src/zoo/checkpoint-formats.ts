@@ -2,10 +2,17 @@ import { UserError } from "../core/errors.ts";
 import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
 import { clipHuggingFace } from "./clip-huggingface.ts";
+import { clipOpenAi } from "./clip-openai.ts";
 import { florenceCheckpoint } from "./florence-checkpoint.ts";
 import { openClip } from "./open-clip.ts";
+import { resizeCheckpoint } from "./resize-checkpoint.ts";
 import { siglip } from "./siglip.ts";
 import { unicl } from "./unicl.ts";
+
+export interface ReadOptions {
+  /** Side of the square that pictures become, pixels; the checkpoint's own if it is left out. */
+  readonly imageSize?: number | undefined;
+}
 
 /** Every family of checkpoints that can be read; the first that recognizes a folder reads it. */
 export const checkpointFormats: readonly CheckpointFormat[] = [
@@ -14,17 +21,18 @@ export const checkpointFormats: readonly CheckpointFormat[] = [
   siglip,
   openClip,
   unicl,
+  clipOpenAi,
 ];
 
 /**
- * Reads a checkpoint folder of any known family.
+ * Reads a checkpoint folder of any known family, for pictures of another size if one is asked for.
  *
- * @throws UserError `unsupported` listing the families when none recognizes the folder
+ * @throws UserError `unsupported` listing the families when none recognizes the folder; as {@link resizeCheckpoint}
  */
-export async function readCheckpoint(path: string): Promise<Checkpoint> {
+export async function readCheckpoint(path: string, { imageSize }: ReadOptions = {}): Promise<Checkpoint> {
   const folder = await CheckpointFolder.open(path);
   for (const format of checkpointFormats) {
-    if (await format.recognizes(folder)) return format.read(folder);
+    if (await format.recognizes(folder)) return resizeCheckpoint(await format.read(folder), imageSize);
   }
   const hasConfig = folder.files.has("config.json");
   if (hasConfig) await folder.json("config.json"); // damaged JSON has an error of its own

@@ -1,4 +1,5 @@
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
+import type { PositionResampling } from "../models/image-encoder/position-embedding.ts";
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import type { Weights } from "../nn/module.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
@@ -12,6 +13,8 @@ export interface Checkpoint {
   /** Every parameter of the two-tower model under our name, in the shape of our parameter, and nothing else. */
   readonly weights: Weights;
   readonly tokenizer: Tokenizer;
+  /** How the family's own library resizes position embeddings; left out where the model has none, or it is not known. */
+  readonly positionResampling?: PositionResampling;
 }
 
 /** Reads one family of checkpoint folders. One file a family; all stand in `checkpoint-formats.ts`. */

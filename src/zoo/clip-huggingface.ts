@@ -62,7 +62,8 @@ export const clipHuggingFace: CheckpointFormat = {
     const tensors = await readCheckpointTensors(folder);
     const weights = importWeights(config, tensors);
     tensors.finish(/\.position_ids$/);
-    return { name: folder.name, architecture, preprocessing: preprocessor.preprocessing, weights, tokenizer };
+    const { preprocessing } = preprocessor;
+    return { name: folder.name, architecture, preprocessing, weights, tokenizer, positionResampling: "plain" };
   },
 };
 

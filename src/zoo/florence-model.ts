@@ -25,5 +25,8 @@ export interface FlorenceModel {
   dispose(): Promise<void>;
 }
 
-/** Loads a bundled model by name or a checkpoint folder by path. */
-export type ModelLoader = (nameOrDirectory: string) => Promise<FlorenceModel>;
+/** Loads a bundled model by name or a checkpoint folder by path, for pictures of another size if one is asked for. */
+export type ModelLoader = (
+  nameOrDirectory: string,
+  options?: { readonly imageSize?: number | undefined },
+) => Promise<FlorenceModel>;

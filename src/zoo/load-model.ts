@@ -10,7 +10,7 @@ import { TwoTower } from "../models/two-tower.ts";
 import { namedParameters } from "../nn/module.ts";
 import { compile, type Program } from "../runtime/program.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { readCheckpoint } from "./checkpoint-formats.ts";
+import { type ReadOptions, readCheckpoint } from "./checkpoint-formats.ts";
 import type { FlorenceModel } from "./florence-model.ts";
 import { findModel } from "./model-names.ts";
 
@@ -25,10 +25,10 @@ const textLengths = [8, 16, 32, 64, 128];
 /**
  * Loads a bundled model by name, a checkpoint folder by path, or a model of the hub as `OWNER/NAME[@REV]`, which is
  * downloaded at its first use. Strict: a missing, extra or misshapen tensor is an
- * error that names it.
+ * error that names it. With `imageSize` position embeddings are interpolated, as the family's own library does.
  */
-export async function loadModel(nameOrDirectory: string): Promise<FlorenceModel> {
-  const checkpoint = await readCheckpoint(await findModel(nameOrDirectory, { weightsFolder }));
+export async function loadModel(nameOrDirectory: string, options: ReadOptions = {}): Promise<FlorenceModel> {
+  const checkpoint = await readCheckpoint(await findModel(nameOrDirectory, { weightsFolder }), options);
   return new LoadedModel(checkpoint, fingerprintOf(checkpoint));
 }
 

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
+import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import type { Weights } from "../nn/module.ts";
-import type { CheckpointFormat } from "./checkpoint.ts";
+import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 import { readClipTokenizer } from "./clip-tokenizer-files.ts";
@@ -15,7 +16,7 @@ const count = z.int().positive();
 const rgb = z.tuple([z.number(), z.number(), z.number()]);
 
 // Strict: every other field of open_clip asks for something that these towers do not do.
-const configSchema = z.strictObject({
+export const openClipSchema = z.strictObject({
   model_cfg: z.strictObject({
     embed_dim: count,
     quick_gelu: z.boolean().default(false),
@@ -46,7 +47,7 @@ const configSchema = z.strictObject({
     .prefault({}),
 });
 
-type OpenClipConfig = z.infer<typeof configSchema>;
+export type OpenClipConfig = z.infer<typeof openClipSchema>;
 
 const configFile = "open_clip_config.json";
 
@@ -58,16 +59,36 @@ export const openClip: CheckpointFormat = {
     return folder.files.has(configFile) && (await folder.field("config.json", "model_type")) === undefined;
   },
   async read(folder) {
-    const config = await folder.parse(configFile, configSchema);
+    const config = await folder.parse(configFile, openClipSchema);
     const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
-    const architecture = architectureOf(config, folder);
     const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength });
     const tensors = await readCheckpointTensors(folder);
-    const weights = importWeights(config, tensors);
-    tensors.finish(/^attn_mask$/);
-    return { name: folder.name, architecture, preprocessing: preprocessingOf(config), weights, tokenizer };
+    return importOpenClip(config, { folder, path: folder.pathOf(configFile), tensors, tokenizer });
   },
 };
+
+/**
+ * The model that a configuration in open_clip's terms describes.
+ *
+ * @param path  what errors name: where the configuration was read
+ */
+export function importOpenClip(
+  config: OpenClipConfig,
+  { folder, path, tensors, tokenizer }: OpenClipParts,
+): Checkpoint {
+  const architecture = architectureOf(config, path);
+  const weights = importWeights(config, tensors);
+  tensors.finish(/(^|\.)attn_mask$/);
+  const preprocessing = preprocessingOf(config);
+  return { name: folder.name, architecture, preprocessing, weights, tokenizer, positionResampling: "antialiased" };
+}
+
+interface OpenClipParts {
+  readonly folder: CheckpointFolder;
+  readonly path: string;
+  readonly tensors: ForeignTensors;
+  readonly tokenizer: Tokenizer;
+}
 
 function preprocessingOf({ model_cfg, preprocess_cfg }: OpenClipConfig): ModelConfig["preprocessing"] {
   return {
@@ -77,11 +98,11 @@ function preprocessingOf({ model_cfg, preprocess_cfg }: OpenClipConfig): ModelCo
   };
 }
 
-function architectureOf({ model_cfg, preprocess_cfg }: OpenClipConfig, folder: CheckpointFolder): TwoTowerConfig {
+function architectureOf({ model_cfg, preprocess_cfg }: OpenClipConfig, path: string): TwoTowerConfig {
   const { vision_cfg: vision, text_cfg: text } = model_cfg;
   if (vision.width % vision.head_width !== 0) {
     const rule = `vision_cfg.head_width must divide the width of ${vision.width}, got ${vision.head_width}`;
-    throw new UserError("unsupported", `${folder.pathOf(configFile)}: ${rule}.`);
+    throw new UserError("unsupported", `${path}: ${rule}.`);
   }
   const activation = model_cfg.quick_gelu ? "quick-gelu" : "gelu";
   return {

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { SiglipPieces } from "../data/tokenizers/siglip-text.ts";
 import { type SubwordPipeline, SubwordTokenizer } from "../data/tokenizers/subword-tokenizer.ts";
@@ -11,6 +12,18 @@ const settingsFile = "tokenizer_config.json";
 
 /** Every file that decides SigLIP's ids; a folder has some of them. */
 export const siglipTokenizerFiles: readonly string[] = ["spiece.model", "tokenizer.json", settingsFile];
+
+const token = z.union([z.string(), z.object({ content: z.string() })]).nullish(); // as its text, or as what has it
+const settingsSchema = z.object({
+  padding_side: z.unknown().optional(),
+  add_bos_token: z.boolean().nullish(),
+  add_eos_token: z.boolean().nullish(),
+  bos_token: token,
+  eos_token: token,
+  pad_token: token,
+});
+
+type Settings = z.infer<typeof settingsSchema>;
 
 /** What the kinds of tokenizer add to a text where the folder does not say it. */
 interface Defaults {
@@ -35,6 +48,7 @@ export async function readSiglipTokenizer(
     const rule = `${folder.path}: must hold spiece.model or tokenizer.json`;
     throw new UserError("not-found", `${rule}, got neither. Fetch the tokenizer too.`);
   }
+  const settings = folder.files.has(settingsFile) ? await folder.parse(settingsFile, settingsSchema) : {};
   const content = file === "spiece.model" ? await bytesOf(folder.pathOf(file)) : await folder.json(file);
   try {
     const [pipeline, defaults] = content instanceof Uint8Array ? fromModel(content) : fromJson(content);
@@ -42,7 +56,7 @@ export async function readSiglipTokenizer(
       const rule = `must have at most the ${vocabulary} ids of the model`;
       throw new UserError("mismatch", `${rule}, got ${pipeline.vocabularySize}.`);
     }
-    const special = await specialIds(folder, pipeline, defaults);
+    const special = specialIds(settings, pipeline, defaults);
     return new SubwordTokenizer({ pipeline, contextLength, ...special });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -64,35 +78,26 @@ function fromJson(json: unknown): [SubwordPipeline, Defaults] {
 }
 
 /** Ids around a text, and of its padding, as `tokenizer_config.json` has them. */
-async function specialIds(
-  folder: CheckpointFolder,
+function specialIds(
+  settings: Settings,
   pipeline: SubwordPipeline,
   { padToken, prefix, suffix }: Defaults,
-): Promise<{ prefix: readonly number[]; suffix: readonly number[]; padId: number }> {
-  const setting = (name: string) => folder.field(settingsFile, name);
-  const side = await setting("padding_side");
+): { prefix: readonly number[]; suffix: readonly number[]; padId: number } {
+  const { padding_side: side, add_bos_token: addsStart, add_eos_token: addsEnd } = settings;
   if (side !== undefined && side !== "right") {
     const rule = `${settingsFile}: padding_side must be "right", as the model was trained`;
     throw new UserError("unsupported", `${rule}, got ${JSON.stringify(side)}.`);
   }
-  const idOf = async (name: string, fallback: string): Promise<number> =>
-    requireId(pipeline, contentOf(await setting(name)) ?? fallback);
-  const [addsStart, addsEnd] = [await setting("add_bos_token"), await setting("add_eos_token")];
+  const idOf = (stated: Settings["pad_token"], fallback: string): number =>
+    requireId(pipeline, (typeof stated === "string" ? stated : stated?.content) ?? fallback);
   const isStated = typeof addsStart === "boolean" || typeof addsEnd === "boolean";
   const isBpe = pipeline instanceof TokenizerJson && pipeline.modelType === "BPE";
   return {
     // Where one of them is stated, the other is off and the file's template does not count, as in the reference.
-    prefix: !isBpe || !isStated ? prefix : addsStart === true ? [await idOf("bos_token", "<bos>")] : [],
-    suffix: !isBpe || !isStated ? suffix : addsEnd === true ? [await idOf("eos_token", "<eos>")] : [],
-    padId: await idOf("pad_token", padToken),
+    prefix: !isBpe || !isStated ? prefix : addsStart === true ? [idOf(settings.bos_token, "<bos>")] : [],
+    suffix: !isBpe || !isStated ? suffix : addsEnd === true ? [idOf(settings.eos_token, "<eos>")] : [],
+    padId: idOf(settings.pad_token, padToken),
   };
-}
-
-/** A token stands there as its text, or as an object that has it. */
-function contentOf(token: unknown): string | undefined {
-  if (typeof token === "string") return token;
-  const content = typeof token === "object" && token !== null && "content" in token ? token.content : undefined;
-  return typeof content === "string" ? content : undefined;
 }
 
 function requireId(pipeline: SubwordPipeline, token: string): number {

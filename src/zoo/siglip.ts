@@ -74,7 +74,8 @@ export const siglip: CheckpointFormat = {
     const tensors = await readCheckpointTensors(folder);
     const weights = importWeights(config, preprocessor.preprocessing.size, tensors);
     tensors.finish(/\.position_ids$/);
-    return { name: folder.name, architecture, preprocessing: preprocessor.preprocessing, weights, tokenizer };
+    const { preprocessing } = preprocessor;
+    return { name: folder.name, architecture, preprocessing, weights, tokenizer, positionResampling: "plain" };
   },
 };
 

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
+import { parseYaml } from "../io/yaml-files.ts";
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import { parseConfig } from "./checkpoint-folder.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { parsePlainYaml } from "./plain-yaml.ts";
 
 const count = z.int().positive();
 
@@ -78,7 +78,7 @@ const kindSchema = z.object({
  * @throws UserError `unsupported` naming the field: another tower, tokenizer or option; `too-large`
  */
 export function parseUniclConfig(path: string, yaml: string): UniclConfig {
-  const value = parsePlainYaml(path, yaml);
+  const value = parseYaml(path, yaml);
   const { IMAGE_ENCODER: image, TEXT_ENCODER: language } = parseConfig(path, value, kindSchema).MODEL;
   requireKind(path, "IMAGE_ENCODER.TYPE", image?.TYPE, "swin", "image tower");
   requireKind(path, "TEXT_ENCODER.NAME", language?.NAME, "transformer", "text tower");

@@ -125,11 +125,15 @@ describe("UniCL checkpoints", () => {
     ["  IMG_SIZE: 80\n  INT", "  IMG_SIZE: 160\n  INT", "IMG_SIZE must be DATA.IMG_SIZE 160, got 80"],
     ["'bicubic'", "lanczos", "DATA.INTERPOLATION is not right"],
     ["BASE: ['']", "BASE: [other.yaml]", "BASE.0 is not right"],
-    ["TEST:", "TEST: &test", "unicl.yaml: line 6"],
   ])("%j changed to %j is refused: %s", async (from, to, words) => {
     const { code, message } = await errorWithConfig(from, to);
     expect([code, message]).toEqual(["unsupported", expect.stringContaining(words)]);
     expect(message).toContain("unicl.yaml: ");
+  });
+
+  it("names the line of a YAML file that is damaged", async () => {
+    const { code, message } = await errorWithConfig("TEST:", "TEST: !test");
+    expect([code, message]).toEqual(["corrupt", expect.stringContaining("unicl.yaml: line 6: ")]);
   });
 
   it("sees by the masks that pictures of another size were meant", async () => {

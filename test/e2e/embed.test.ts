@@ -1,7 +1,9 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { loadModel } from "../../src/zoo/load-model.ts";
 import { jsonLines, runFlorence, writePicture } from "./run-florence.ts";
 import { toyModel } from "./toy-model.ts";
 
@@ -51,5 +53,22 @@ describe("florence embed", () => {
       stderr: expect.stringContaining("pictures or sentences are needed"),
     });
     expect(await run("--text", "")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("may be empty") });
+  });
+
+  it("embeds at another image size, as the model's own library does", async () => {
+    const root = fileURLToPath(new URL("../..", import.meta.url));
+    const checkpoint = join(root, "test/fixtures/checkpoints/open-clip");
+    const words = ["embed", join(root, "samples/cat.jpg"), "--model", checkpoint, "--json", "--image-size"];
+    const { stdout, exitCode } = await runFlorence([...words, "50"], { loadModel, cacheFolder: join(folder, "cache") });
+    expect(exitCode).toBe(0);
+    const [{ embedding }] = jsonLines(stdout) as { embedding: number[] }[];
+    const cases = JSON.parse(await readFile(join(checkpoint, "resized.json"), "utf8"));
+    const expected = cases[1].images[0].embedding as number[];
+    expect(cases[1].size).toBe(50);
+    for (const [i, value] of expected.entries()) expect(Math.abs(embedding[i] - value)).toBeLessThan(2e-6);
+    const refused = await runFlorence([...words, "2"], { loadModel, cacheFolder: join(folder, "cache") });
+    expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("imageSize must be a whole number") });
+    const nonsense = await runFlorence([...words, "big"], { loadModel, cacheFolder: join(folder, "cache") });
+    expect(nonsense).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("whole number from 1 to 4096") });
   });
 });

@@ -10,16 +10,18 @@ import { bareTemplates, defaultTemplates } from "../../tasks/classification/temp
 import { zeroShotClassifier } from "../../tasks/classification/zero-shot-classifier.ts";
 import { BatchReport } from "../batch-report.ts";
 import {
+  addImageSizeOption,
   addJsonOption,
   addModelOption,
   defineCommand,
+  type ImageSizeOption,
   integerBetween,
   type JsonOption,
   type ModelOption,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
-interface ClassifyCommandOptions extends ModelOption, JsonOption {
+interface ClassifyCommandOptions extends ModelOption, ImageSizeOption, JsonOption {
   readonly labels?: string;
   readonly labelsFile?: string;
   readonly templates: string;
@@ -55,14 +57,14 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
     );
     command.option("--top <count>", "how many labels to print for each picture", integerBetween(1, 10_000), 5);
     command.option("--calibration <file>", "a calibration made with this model, these labels and templates");
-    addJsonOption(addModelOption(command));
+    addJsonOption(addImageSizeOption(addModelOption(command)));
   },
 
   async run(context, [paths], options) {
     // Labels are checked before the model is loaded: a slip of the pen is answered at once.
     const labels = checkLabels(await readLabels(options));
     const templates = checkTemplates(await readTemplates(options.templates));
-    const model = await context.loadModel(options.model);
+    const model = await context.loadModel(options.model, options);
     const report = new BatchReport(context, "classify", Boolean(options.json));
     try {
       const { fingerprint } = model;

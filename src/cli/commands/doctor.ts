@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Command } from "commander";
+import { UserError } from "../../core/errors.ts";
 import { decodeImage } from "../../io/images.ts";
 import { bundledModelNames } from "../../zoo/bundled-models.ts";
 import type { FlorenceModel } from "../../zoo/florence-model.ts";
@@ -76,8 +77,9 @@ async function checkGolden(model: FlorenceModel, context: CommandContext, modelN
   const folder = await context.modelFolder(modelName);
   const isBundled = (await bundledModelNames(join(context.packageFolder, "weights"))).includes(modelName);
   const golden = await readGoldenVectors(folder).catch((error: unknown) => {
-    if (isBundled) throw error;
-    return undefined; // a model of the user's own need not have any
+    const isMissing = error instanceof UserError && error.code === "not-found";
+    if (isBundled || !isMissing) throw error;
+    return undefined; // a model of the user's own need not have any, but damaged ones are told of
   });
   if (!golden) return "none published with this model";
   const { compared, lowestCosine, lowestOf } = await compareGoldenVectors(model, golden, folder, decodeImage);

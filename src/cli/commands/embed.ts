@@ -4,16 +4,18 @@ import { walkImageFiles } from "../../io/file-walk.ts";
 import { embedImageFiles } from "../../search/embed-images.ts";
 import { BatchReport } from "../batch-report.ts";
 import {
+  addImageSizeOption,
   addJsonOption,
   addModelOption,
   collect,
   defineCommand,
+  type ImageSizeOption,
   type JsonOption,
   type ModelOption,
 } from "../command.ts";
 import { embeddingNumbers } from "../embedding-numbers.ts";
 
-interface EmbedCommandOptions extends ModelOption, JsonOption {
+interface EmbedCommandOptions extends ModelOption, ImageSizeOption, JsonOption {
   readonly text?: readonly string[];
 }
 
@@ -32,10 +34,10 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
   configure(command: Command) {
     command.argument("[path...]", "picture files and folders");
     command.option("-t, --text <sentence>", "a sentence to embed; may be given several times", collect);
-    addJsonOption(addModelOption(command));
+    addJsonOption(addImageSizeOption(addModelOption(command)));
   },
 
-  async run(context, [paths], { model: modelName, text: texts = [], json }) {
+  async run(context, [paths], { model: modelName, imageSize, text: texts = [], json }) {
     if (paths.length === 0 && texts.length === 0) {
       throw new UserError(
         "bad-argument",
@@ -46,7 +48,7 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
     if (emptyAt >= 0) {
       throw new UserError("bad-argument", `embed: no --text may be empty, got nothing as number ${emptyAt + 1}.`);
     }
-    const model = await context.loadModel(modelName);
+    const model = await context.loadModel(modelName, { imageSize });
     const report = new BatchReport(context, "embed", Boolean(json));
     try {
       const line = (subject: { path: string } | { text: string }, embedding: Float32Array) =>

@@ -3,9 +3,11 @@ import { UserError } from "../../core/errors.ts";
 import { indexFolder } from "../../tasks/retrieval/index-folder.ts";
 import { reportFailure } from "../batch-report.ts";
 import {
+  addImageSizeOption,
   addJsonOption,
   addModelOption,
   defineCommand,
+  type ImageSizeOption,
   integerBetween,
   type JsonOption,
   type ModelOption,
@@ -14,7 +16,7 @@ import {
 import { exitCodeOfBatch } from "../exit-codes.ts";
 import type { CommandProgress } from "../progress.ts";
 
-interface SearchCommandOptions extends ModelOption, JsonOption {
+interface SearchCommandOptions extends ModelOption, ImageSizeOption, JsonOption {
   readonly top: number;
   readonly threshold?: number;
 }
@@ -35,14 +37,14 @@ export const searchCommand = defineCommand<[string, string], SearchCommandOption
     command.argument("<sentence>", "what to look for");
     command.option("--top <count>", "how many pictures to print", integerBetween(1, 1_000_000), 10);
     command.option("--threshold <score>", "leave out pictures that score below", numberBetween(-1, 1));
-    addJsonOption(addModelOption(command));
+    addJsonOption(addImageSizeOption(addModelOption(command)));
   },
 
-  async run(context, [folder, sentence], { model: modelName, top, threshold, json }) {
+  async run(context, [folder, sentence], { model: modelName, imageSize, top, threshold, json }) {
     if (sentence.trim() === "") {
       throw new UserError("bad-argument", "search: the sentence must not be empty. Say what to look for.");
     }
-    const model = await context.loadModel(modelName);
+    const model = await context.loadModel(modelName, { imageSize });
     let progress: CommandProgress | undefined;
     try {
       const indexed = await indexFolder(folder, model, {
