@@ -28,6 +28,7 @@ export function toyModel(options: { fingerprint?: string; delayMs?: number; log?
     name: "toy",
     fingerprint: createHash("sha256").update(fingerprint).digest("hex"),
     embedDim: 8,
+    featureDim: 3,
     logitScale: 50,
     scoring: { kind: "softmax" },
     async embedImages(images) {
@@ -37,6 +38,9 @@ export function toyModel(options: { fingerprint?: string; delayMs?: number; log?
       }
       await new Promise((resolve) => setTimeout(resolve, delayMs * images.length));
       return images.map((image) => unitVector(meanColor(image)));
+    },
+    async imageFeatures(images) {
+      return images.map((image) => Float32Array.from(meanColor(image)));
     },
     async embedTexts(texts) {
       log?.texts.push(...texts);
