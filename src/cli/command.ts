@@ -1,4 +1,5 @@
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Precision, precisions } from "../core/precision.ts";
 import type { CommandContext } from "./context.ts";
 
 /** One line of `--help`'s examples and what it does. */
@@ -49,6 +50,10 @@ export interface ModelOption {
   readonly model: string;
 }
 
+export interface PrecisionOption {
+  readonly precision: Precision;
+}
+
 export interface JsonOption {
   readonly json?: boolean;
 }
@@ -59,6 +64,15 @@ export function addModelOption(command: Command): Command {
     "-m, --model <name|dir>",
     "a bundled model, a checkpoint folder, or OWNER/NAME[@REV]",
     "florence-nano",
+  );
+}
+
+/** Adds `--precision float32|int8`. */
+export function addPrecisionOption(command: Command): Command {
+  return command.addOption(
+    new Option("--precision <type>", "how to compute: int8 is faster, close to float32 but not equal")
+      .choices(precisions)
+      .default("float32"),
   );
 }
 

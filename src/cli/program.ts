@@ -75,7 +75,7 @@ function contextOf(host: CliHost): CommandContext {
     progress,
     signal,
     // The folder is found here, where a download can be shown and stopped.
-    loadModel: async (name) => loadModel(await modelFolder(name)),
+    loadModel: async (name, options) => loadModel(await modelFolder(name), options),
     modelFolder,
     environment,
     cacheFolder: cacheFolderFrom(environment),

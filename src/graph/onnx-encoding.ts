@@ -39,7 +39,6 @@ export interface EncodedGraph {
 const opsetVersion = 20;
 const elementTypes: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 };
 
-
 /** Writes the graph that leads to `outputs` as an ONNX model (opset 20 and ONNX Runtime's own operators). */
 export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   const names = new Map<Tensor, string>();

@@ -33,7 +33,8 @@ export class Quantizer {
   /** The node in bytes, or undefined if it is no linear layer of a built-in weight. */
   encode(node: OperatorNode, nameOf: (tensor: Tensor) => string): InstanceType<typeof onnx.NodeProto> | undefined {
     const { type, attributes, inputs } = node;
-    if (type !== "Gemm" || attributes.transB !== 1 || attributes.transA === 1 || "alpha" in attributes) return undefined;
+    if (type !== "Gemm" || attributes.transB !== 1 || attributes.transA === 1 || "alpha" in attributes)
+      return undefined;
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | undefined];
     const rows = this.#rowsOf(weight);
     if (!rows) return undefined;

@@ -25,7 +25,8 @@ export async function* decodeImageFiles<Image = RgbImage>(
   options: ImageStreamOptions<Image> = {},
 ): AsyncGenerator<DecodedFile<Image> | FailedFile> {
   const { decodeAhead = 8, signal } = options;
-  const decode = options.decode ?? (decodeImage as (path: string) => Promise<unknown> as (path: string) => Promise<Image>);
+  const decode =
+    options.decode ?? (decodeImage as (path: string) => Promise<unknown> as (path: string) => Promise<Image>);
   const pending: Promise<DecodedFile<Image> | FailedFile>[] = [];
   try {
     for await (const file of files) {

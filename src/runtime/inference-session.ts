@@ -26,7 +26,9 @@ export class InferenceSession {
       executionMode: "sequential",
       logSeverityLevel: 3,
       ...(threads ? { intraOpNumThreads: threads } : {}),
-      ...(external.length > 0 ? { externalData: external.map(({ path, data }) => ({ path, data: bytesOf(data) })) } : {}),
+      ...(external.length > 0
+        ? { externalData: external.map(({ path, data }) => ({ path, data: bytesOf(data) })) }
+        : {}),
       // Idle pool threads spin for a while after a run; the decoding of the next pictures needs the processor.
       extra: { session: { force_spinning_stop: "1" } },
     });

@@ -35,7 +35,8 @@ export async function loadModel(nameOrDirectory: string, options: LoadOptions = 
   try {
     return new LoadedModel(worker, await worker.call("load", { folder, precision }, { signal }), precision);
   } catch (error) {
-    if (signal?.aborted) void worker.terminate(); // it may be loading still
+    if (signal?.aborted)
+      void worker.terminate(); // it may be loading still
     else returnWorker(entry, worker);
     throw error;
   }

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import type { PreparedImage, RgbImage } from "../core/image.ts";
-import type { CallOptions, WorkerThread } from "../runtime/worker-thread.ts";
 import { borrowWorker, returnWorker } from "../runtime/idle-workers.ts";
+import type { CallOptions, WorkerThread } from "../runtime/worker-thread.ts";
 import type { ModelConfig } from "./model-config.ts";
 import type { PixelCalls } from "./pixel-worker.ts";
 
@@ -36,7 +36,10 @@ export class PixelThreads {
   }
 
   /** Calls wait here, where nothing is decoded yet: a thread holds a few pictures at a time. */
-  async #run<Result>(use: (thread: WorkerThread<PixelCalls>) => Promise<Result>, { signal }: CallOptions): Promise<Result> {
+  async #run<Result>(
+    use: (thread: WorkerThread<PixelCalls>) => Promise<Result>,
+    { signal }: CallOptions,
+  ): Promise<Result> {
     while (this.#busy >= mostThreads * picturesPerThread) await new Promise<void>((go) => this.#waiting.push(go));
     signal?.throwIfAborted();
     this.#busy++;

@@ -41,8 +41,7 @@ export async function embedTokenized(texts: readonly string[], options: TextBatc
       mask.fill(1, i * length, i * length + rows[index].length);
     }
     const found = await run(ids, mask, group.length);
-    for (const [i, index] of group.entries())
-      results.set(found.subarray(i * width, (i + 1) * width), index * width);
+    for (const [i, index] of group.entries()) results.set(found.subarray(i * width, (i + 1) * width), index * width);
     from += group.length;
   }
   return results;

@@ -10,14 +10,16 @@ import { BatchReport } from "../batch-report.ts";
 import {
   addJsonOption,
   addModelOption,
+  addPrecisionOption,
   defineCommand,
   integerBetween,
   type JsonOption,
   type ModelOption,
+  type PrecisionOption,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
-interface ClassifyCommandOptions extends ModelOption, JsonOption {
+interface ClassifyCommandOptions extends ModelOption, PrecisionOption, JsonOption {
   readonly labels?: string;
   readonly labelsFile?: string;
   readonly templates: string;
@@ -47,14 +49,14 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
       "default",
     );
     command.option("--top <count>", "how many labels to print for each picture", integerBetween(1, 10_000), 5);
-    addJsonOption(addModelOption(command));
+    addJsonOption(addPrecisionOption(addModelOption(command)));
   },
 
   async run(context, [paths], options) {
     // Labels are checked before the model is loaded: a slip of the pen is answered at once.
     const labels = checkLabels(await readLabels(options));
     const templates = checkTemplates(await readTemplates(options.templates));
-    const model = await context.loadModel(options.model);
+    const model = await context.loadModel(options.model, { precision: options.precision, signal: context.signal });
     const report = new BatchReport(context, "classify", Boolean(options.json));
     try {
       const classifier = await zeroShotClassifier(model, labels, templates, {

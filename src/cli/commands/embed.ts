@@ -6,14 +6,16 @@ import { BatchReport } from "../batch-report.ts";
 import {
   addJsonOption,
   addModelOption,
+  addPrecisionOption,
   collect,
   defineCommand,
   type JsonOption,
   type ModelOption,
+  type PrecisionOption,
 } from "../command.ts";
 import { embeddingNumbers } from "../embedding-numbers.ts";
 
-interface EmbedCommandOptions extends ModelOption, JsonOption {
+interface EmbedCommandOptions extends ModelOption, PrecisionOption, JsonOption {
   readonly text?: readonly string[];
 }
 
@@ -32,10 +34,10 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
   configure(command: Command) {
     command.argument("[path...]", "picture files and folders");
     command.option("-t, --text <sentence>", "a sentence to embed; may be given several times", collect);
-    addJsonOption(addModelOption(command));
+    addJsonOption(addPrecisionOption(addModelOption(command)));
   },
 
-  async run(context, [paths], { model: modelName, text: texts = [], json }) {
+  async run(context, [paths], { model: modelName, precision, text: texts = [], json }) {
     if (paths.length === 0 && texts.length === 0) {
       throw new UserError(
         "bad-argument",
@@ -46,7 +48,7 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
     if (emptyAt >= 0) {
       throw new UserError("bad-argument", `embed: no --text may be empty, got nothing as number ${emptyAt + 1}.`);
     }
-    const model = await context.loadModel(modelName);
+    const model = await context.loadModel(modelName, { precision, signal: context.signal });
     const report = new BatchReport(context, "embed", Boolean(json));
     try {
       const line = (subject: { path: string } | { text: string }, embedding: Float32Array) =>
@@ -59,7 +61,7 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
       for (let start = 0; start < texts.length; start += textsPerRun) {
         signal.throwIfAborted();
         const group = texts.slice(start, start + textsPerRun);
-        const embeddings = await model.embedTexts(group);
+        const embeddings = await model.embedTexts(group, { signal });
         for (const [i, text] of group.entries()) await report.succeed(line({ text }, embeddings[i]));
       }
       return report.finish();
