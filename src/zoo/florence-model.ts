@@ -49,6 +49,8 @@ export interface ThreadedModel extends FlorenceModel, AsyncDisposable {
 export interface LoadOptions {
   /** float32 if left out. */
   readonly precision?: Precision | undefined;
+  /** Threads that compute; all processors if left out. */
+  readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

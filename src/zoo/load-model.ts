@@ -29,11 +29,15 @@ const textsPerCall = 8192;
  * error that names it. The model reads and computes in worker threads: no call blocks this one.
  */
 export async function loadModel(nameOrDirectory: string, options: LoadOptions = {}): Promise<ThreadedModel> {
-  const { precision = "float32", signal } = options;
+  const { precision = "float32", threads, signal } = options;
   const folder = await findModel(nameOrDirectory, { weightsFolder, ...(signal && { signal }) });
   const worker = borrowWorker<ModelCalls>(entry);
   try {
-    return new LoadedModel(worker, await worker.call("load", { folder, precision }, { signal }), precision);
+    return new LoadedModel(
+      worker,
+      await worker.call("load", { folder, options: { precision, threads } }, { signal }),
+      precision,
+    );
   } catch (error) {
     if (signal?.aborted)
       void worker.terminate(); // it may be loading still

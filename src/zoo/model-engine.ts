@@ -22,6 +22,12 @@ export interface ModelFacts {
   readonly preprocessing: Checkpoint["preprocessing"];
 }
 
+export interface EngineOptions {
+  readonly precision: Precision;
+  /** All processors if left out. */
+  readonly threads?: number | undefined;
+}
+
 export type ImageOutput = "embedding" | "features";
 
 type Tower = "image" | "text";
@@ -33,19 +39,19 @@ type Tower = "image" | "text";
 export class ModelEngine {
   readonly facts: ModelFacts;
   readonly #checkpoint: Checkpoint;
-  readonly #precision: Precision;
+  readonly #options: EngineOptions;
   readonly #tower: TwoTower;
   readonly #sessions = new Map<Tower, Promise<InferenceSession>>();
 
-  private constructor(checkpoint: Checkpoint, precision: Precision) {
+  private constructor(checkpoint: Checkpoint, options: EngineOptions) {
     const { weights, name, architecture, preprocessing } = checkpoint;
     this.#checkpoint = checkpoint;
-    this.#precision = precision;
+    this.#options = options;
     this.#tower = new TwoTower(architecture);
     const bias = weights.get("logitBias")?.[0];
     this.facts = {
       name,
-      fingerprint: fingerprintOf(checkpoint, precision),
+      fingerprint: fingerprintOf(checkpoint, options.precision),
       embedDim: architecture.embedding,
       featureDim: this.#tower.imageEncoder.features,
       logitScale: Math.exp((weights.get("logitScale") as Float32Array)[0]),
@@ -55,8 +61,8 @@ export class ModelEngine {
   }
 
   /** Strict: a missing, extra or misshapen tensor is an error that names it. */
-  static async load(folder: string, precision: Precision): Promise<ModelEngine> {
-    return new ModelEngine(await readCheckpoint(folder), precision);
+  static async load(folder: string, options: EngineOptions): Promise<ModelEngine> {
+    return new ModelEngine(await readCheckpoint(folder), options);
   }
 
   /**
@@ -99,9 +105,10 @@ export class ModelEngine {
   /** The runtime keeps its own, packed copy of the weights, so ours are dropped. */
   async #load(tower: Tower, graph: DynamicGraph): Promise<InferenceSession> {
     const { weights } = this.#checkpoint;
+    const { precision, threads } = this.#options;
     const parameters = namedParameters(this.#tower);
-    const encoded = encodeOnnx({ ...graph, parameters, weights, precision: this.#precision, externalWeights: true });
-    const session = await InferenceSession.load(encoded);
+    const encoded = encodeOnnx({ ...graph, parameters, weights, precision, externalWeights: true });
+    const session = await InferenceSession.load(encoded, threads);
     for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);
     return session;
   }

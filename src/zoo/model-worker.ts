@@ -1,10 +1,9 @@
 /** The script of a worker thread that computes for one loaded model. */
-import type { Precision } from "../core/precision.ts";
 import { serveCalls } from "../runtime/worker-calls.ts";
-import { type ImageOutput, ModelEngine, type ModelFacts } from "./model-engine.ts";
+import { type EngineOptions, type ImageOutput, ModelEngine, type ModelFacts } from "./model-engine.ts";
 
 export type ModelCalls = {
-  load: (payload: { folder: string; precision: Precision }) => ModelFacts;
+  load: (payload: { folder: string; options: EngineOptions }) => ModelFacts;
   images: (payload: { pixels: Uint8Array; count: number; output: ImageOutput }) => Float32Array;
   texts: (payload: { texts: readonly string[] }) => Float32Array;
   dispose: (payload: null) => null;
@@ -18,8 +17,8 @@ function loaded(): ModelEngine {
 }
 
 serveCalls<ModelCalls>({
-  async load({ folder, precision }) {
-    engine = await ModelEngine.load(folder, precision);
+  async load({ folder, options }) {
+    engine = await ModelEngine.load(folder, options);
     return engine.facts;
   },
   images: ({ pixels, count, output }) => loaded().images(pixels, count, output),

@@ -40,14 +40,15 @@ export class PixelThreads {
     use: (thread: WorkerThread<PixelCalls>) => Promise<Result>,
     { signal }: CallOptions,
   ): Promise<Result> {
-    while (this.#busy >= mostThreads * picturesPerThread) await new Promise<void>((go) => this.#waiting.push(go));
-    signal?.throwIfAborted();
-    this.#busy++;
+    if (this.#busy < mostThreads * picturesPerThread) this.#busy++;
+    else await new Promise<void>((go) => this.#waiting.push(go)); // whoever is done gives the place on
     try {
+      signal?.throwIfAborted();
       return await use(this.#leastBusy());
     } finally {
-      this.#busy--;
-      this.#waiting.shift()?.();
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#busy--;
     }
   }
 
