@@ -143,12 +143,12 @@ async function fromFiles(paths: readonly string[]): Promise<void> {
     return (await vision(inputs)).image_embeds.data;
   };
   const inBatches = (size: number) => async () => {
-    let last = new Float32Array();
+    let last: Float32Array = new Float32Array();
     for (let from = 0; from < paths.length; from += size) last = await theirBatch(paths.slice(from, from + size));
     return last;
   };
   const ours = async () => {
-    let last = new Float32Array();
+    let last: Float32Array = new Float32Array();
     for await (const result of embedImageFiles(found(paths), model)) {
       if ("error" in result) throw new Error(result.error.message);
       last = result.embedding;
@@ -178,12 +178,12 @@ async function fromTexts(): Promise<void> {
     (await text(tokenizer(texts, { padding: true, truncation: true }))).text_embeds.data;
   const byTemplate = defaultTemplates.map((template) => labels.map((label) => fillTemplate(template, label)));
   const theirs = async () => {
-    let last = new Float32Array();
+    let last: Float32Array = new Float32Array();
     for (const texts of byTemplate) last = await theirCall(texts);
     return last;
   };
   const batches = async () => {
-    let last = new Float32Array();
+    let last: Float32Array = new Float32Array();
     const all = byTemplate.flat();
     for (let from = 0; from < all.length; from += 64) last = await theirCall(all.slice(from, from + 64));
     return last;

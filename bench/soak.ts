@@ -13,6 +13,7 @@ import type { Precision } from "../src/core/precision.ts";
 import type { FoundFile } from "../src/io/file-walk.ts";
 import { embedImageFiles } from "../src/search/embed-images.ts";
 import { loadModel } from "../src/zoo/load-model.ts";
+import { watchLoop } from "../test/support/loop-hold.ts";
 import { writePictures } from "./picture-folder.ts";
 
 const { values } = parseArgs({
@@ -48,6 +49,7 @@ async function soak(paths: readonly string[]): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 2000));
   console.log(`idle: event loop delay p99 ${(delay.percentile(99) / 1e6).toFixed(1)} ms`);
   delay.reset();
+  const loop = watchLoop();
   const points: [thousands: number, mebibytes: number][] = [];
   const started = performance.now();
   let done = 0;
@@ -62,6 +64,10 @@ async function soak(paths: readonly string[]): Promise<void> {
   }
   const { p50, p99 } = { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6 };
   console.log(`event loop delay while encoding: p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms (target < 20)`);
+  const turns = loop.stop();
+  console.log(
+    `its turns, by processor time where the system tells: p99 ${turns.p99.toFixed(1)} ms, longest ${turns.longest.toFixed(1)} ms`,
+  );
   if (points.length > 1)
     console.log(`resident memory: ${slope(points).toFixed(2)} MiB per 1,000 images after the first 1,000`);
 }
