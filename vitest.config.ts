@@ -6,5 +6,6 @@ export default defineConfig({
     pool: "forks", // native ONNX Runtime sessions do not share a process across worker threads reliably
     maxWorkers: 2,
     testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

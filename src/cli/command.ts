@@ -1,4 +1,5 @@
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Precision, precisions } from "../core/precision.ts";
 import type { CommandContext } from "./context.ts";
 
 /** One line of `--help`'s examples and what it does. */
@@ -53,6 +54,10 @@ export interface ImageSizeOption {
   readonly imageSize?: number;
 }
 
+export interface PrecisionOption {
+  readonly precision: Precision;
+}
+
 export interface JsonOption {
   readonly json?: boolean;
 }
@@ -72,6 +77,15 @@ export function addImageSizeOption(command: Command): Command {
     "--image-size <pixels>",
     "side of the square that pictures become, if not the model's own: position embeddings are interpolated",
     integerBetween(1, 4096),
+  );
+}
+
+/** Adds `--precision float32|int8`. */
+export function addPrecisionOption(command: Command): Command {
+  return command.addOption(
+    new Option("--precision <type>", "how to compute: int8 is faster, close to float32 but not equal")
+      .choices(precisions)
+      .default("float32"),
   );
 }
 

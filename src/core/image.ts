@@ -23,3 +23,9 @@ export function rgbImage(width: number, height: number, data?: Uint8Array): RgbI
   }
   return { width, height, data: pixels };
 }
+
+/** A picture as a model wants it, resized and cropped already: what {@link RgbImage}s become off the main thread. */
+export interface PreparedImage {
+  readonly side: number; // pixels
+  readonly data: Uint8Array; // [side, side, 3], values 0 … 255
+}

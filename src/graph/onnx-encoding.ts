@@ -1,8 +1,9 @@
 import onnxProto from "onnx-proto";
 import { UserError } from "../core/errors.ts";
+import { type ExternalData, Initializers } from "./onnx-initializers.ts";
+import { Quantizer } from "./onnx-quantizer.ts";
 import {
   type AttributeValue,
-  type ConstantData,
   type DataType,
   type OperatorNode,
   type Parameter,
@@ -19,6 +20,10 @@ export interface EncodingOptions {
   weights?: ReadonlyMap<string, Float32Array>;
   outputs: Readonly<Record<string, Tensor>>;
   metadata?: Readonly<Record<string, string>>;
+  /** Leave the values of large tensors out of the file: whoever loads it is to be handed `external` with it. */
+  externalWeights?: boolean;
+  /** Linear layers whose weights are built in: as they are, or in signed bytes with activations quantized in the run. */
+  precision?: "float32" | "int8";
   /** Names of axes whose length a run decides, by input or output; the graph must not depend on them. */
   axisNames?: Readonly<Record<string, readonly (string | undefined)[]>>;
 }
@@ -27,6 +32,8 @@ export interface EncodedGraph {
   bytes: Uint8Array;
   inputs: { name: string; tensor: Tensor }[]; // all that a run must be fed, parameters included
   nodeCount: number;
+  /** Values that the file refers to by `path`, with `externalWeights`. */
+  external: ExternalData[];
 }
 
 const opsetVersion = 20;
@@ -36,7 +43,7 @@ const elementTypes: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6,
 export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   const names = new Map<Tensor, string>();
   const inputs: EncodedGraph["inputs"] = [];
-  const initializers: InstanceType<typeof onnx.TensorProto>[] = [];
+  const initializers = new Initializers(options.externalWeights ?? false);
   const constants = new Map<string, string>();
   const parameterNames = new Map<Tensor, string>([...options.parameters].map(([name, parameter]) => [parameter, name]));
   const nodes = resultsLastReversed(nodesInOrder(Object.values(options.outputs)));
@@ -53,7 +60,7 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
       if (known) return known;
       const name = `constant_${constants.size}`;
       constants.set(key, name);
-      initializers.push(encodeTensor(name, tensor.shape, tensor.dtype, source.data));
+      initializers.add(name, tensor.shape, elementTypes[tensor.dtype], source.data);
       return name;
     }
     const name = parameterNames.get(tensor);
@@ -71,7 +78,7 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
           `encodeOnnx: ${name} must hold ${sizeOf(tensor.shape)} values, got ${values.length}`,
         );
       }
-      initializers.push(encodeTensor(name, tensor.shape, tensor.dtype, values));
+      initializers.add(name, tensor.shape, elementTypes[tensor.dtype], values);
     } else {
       inputs.push({ name, tensor });
     }
@@ -90,7 +97,11 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   };
 
   const used = usedOutputs(nodes, Object.values(options.outputs));
-  const encodedNodes = nodes.map((node) => encodeNode(node, nameOf, used));
+  const quantizer =
+    options.precision === "int8" && options.weights
+      ? new Quantizer(parameterNames, options.weights, initializers)
+      : undefined;
+  const encodedNodes = nodes.map((node) => quantizer?.encode(node, nameOf) ?? encodeNode(node, nameOf, used));
   const outputs = Object.entries(options.outputs).map(([name, tensor]) => {
     encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
     return valueInfo(name, tensor, options.axisNames?.[name]);
@@ -118,12 +129,13 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
     graph: {
       name: "florence",
       node: encodedNodes,
-      initializer: initializers,
+      initializer: initializers.tensors,
       input: inputs.map(({ name, tensor }) => valueInfo(name, tensor, options.axisNames?.[name])),
       output: outputs,
     },
   });
-  return { bytes: onnx.ModelProto.encode(model).finish(), inputs, nodeCount: encodedNodes.length };
+  const bytes = onnx.ModelProto.encode(model).finish();
+  return { bytes, inputs, nodeCount: encodedNodes.length, external: initializers.external };
 }
 
 function resolveAlias(tensor: Tensor): Tensor {
@@ -191,11 +203,6 @@ function encodeAttribute(name: string, value: AttributeValue) {
   if (typeof value === "string") return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
   if ("float" in value) return { name, type: AttributeType.FLOAT, f: value.float };
   return { name, type: AttributeType.INTS, ints: [...value] };
-}
-
-function encodeTensor(name: string, shape: readonly number[], dtype: DataType, data: ConstantData) {
-  const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return new onnx.TensorProto({ name, dims: [...shape], dataType: elementTypes[dtype], rawData });
 }
 
 function valueInfo(name: string, tensor: Tensor, axisNames: readonly (string | undefined)[] = []) {

@@ -13,7 +13,7 @@ export const exportedModelSchema = z.strictObject({
   format: z.literal("florence-export/1"),
   name: z.string(),
   fingerprint: z.string(), // of the checkpoint it was made from
-  precision: z.literal("float32"),
+  precision: z.enum(["float32", "int8"]), // int8: the linear layers' weights, and what goes into them
   licence: z.string().optional(),
   embedding: count, // numbers of an embedding
   logitScale: z.number().positive(), // multiplies cosines before a softmax

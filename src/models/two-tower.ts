@@ -47,12 +47,17 @@ export class TwoTower {
 
   /** @param pixels  [B, H, W, 3] uint8 RGB.  @returns  [B, D], of length 1 */
   embedImages(pixels: Tensor, options: ForwardOptions = {}): Tensor {
-    return this.embedPooled(this.imageEncoder.forward(pixels, options).pooled);
+    return this.embedImageFeatures(this.imageFeatures(pixels, options));
   }
 
-  /** @param pooled  [B, F], what the image encoder gives.  @returns  [B, D], of length 1 */
-  embedPooled(pooled: Tensor): Tensor {
-    return normalizeL2(this.imageProjection ? this.imageProjection.forward(pooled) : pooled);
+  /** @returns  [B, F], what the image encoder pools: before the projection, not normalised */
+  imageFeatures(pixels: Tensor, options: ForwardOptions = {}): Tensor {
+    return this.imageEncoder.forward(pixels, options).pooled;
+  }
+
+  /** @param features  [B, F] */
+  embedImageFeatures(features: Tensor): Tensor {
+    return normalizeL2(this.imageProjection ? this.imageProjection.forward(features) : features);
   }
 
   /** @returns  [B, D], of length 1 */

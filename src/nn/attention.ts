@@ -1,7 +1,7 @@
 import { ShapeError } from "../core/errors.ts";
 import { add, reshape } from "../graph/broadcasting.ts";
-import { matmul } from "../graph/matrix.ts";
-import { split, transpose } from "../graph/shaping.ts";
+import { linear, matmul } from "../graph/matrix.ts";
+import { slice, split, transpose } from "../graph/shaping.ts";
 import { softmax } from "../graph/softmax.ts";
 import type { Initializer, Tensor } from "../graph/tensor.ts";
 import { Linear } from "./linear.ts";
@@ -32,6 +32,36 @@ export class Attention {
    */
   forward(x: Tensor, bias?: Tensor): Tensor {
     return this.proj.forward(attend(this.qkv.forward(x), this.#heads, (scores) => (bias ? add(scores, bias) : scores)));
+  }
+
+  /**
+   * What one token of each set gathers: `forward`'s row of it, without the work for the others.
+   *
+   * @param x      [B, N, C]
+   * @param query  [B, 1, C], the token of `x`
+   * @param bias   added to the scores, broadcast to [B, heads, 1, N]
+   * @returns      [B, 1, C]
+   */
+  forwardOne(x: Tensor, query: Tensor, bias?: Tensor): Tensor {
+    const [batch, tokens, width] = x.shape;
+    const heads = this.#heads;
+    const headWidth = width / heads;
+    const { weight } = this.qkv;
+    const offset = this.qkv.bias as Tensor;
+    const queries = linear(query, slice(weight, 0, 0, width), slice(offset, 0, 0, width));
+    const joint = linear(x, slice(weight, 0, width, 3 * width), slice(offset, 0, width, 3 * width));
+    const parts = transpose(reshape(joint, [batch, tokens, 2, heads, headWidth]), [2, 0, 3, 1, 4]);
+    const [keys, values] = split(parts, 0, [1, 1]).map((part) => reshape(part, [batch, heads, tokens, headWidth])) as [
+      Tensor,
+      Tensor,
+    ];
+    // One query a head, so [B, 1, C] is [B, heads, 1, headWidth] as it stands.
+    const scores = matmul(reshape(queries, [batch, heads, 1, headWidth]), keys, {
+      transposeB: true,
+      scale: headWidth ** -0.5,
+    });
+    const mixed = matmul(softmax(bias ? add(scores, bias) : scores), values); // [B, heads, 1, headWidth]
+    return this.proj.forward(reshape(mixed, [batch, 1, width]));
   }
 }
 

@@ -1,11 +1,25 @@
 import { UserError } from "../core/errors.ts";
-import type { RgbImage } from "../core/image.ts";
+import type { PreparedImage, RgbImage } from "../core/image.ts";
 import { type FailedFile, type FoundFile, failedFile } from "../io/file-walk.ts";
 import { type DecodedFile, decodeImageFiles, type ImageStreamOptions } from "../io/image-stream.ts";
 
+interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The half of a model that images need. */
 export interface ImageEmbedder {
-  embedImages(images: readonly RgbImage[]): Promise<Float32Array[]>;
+  embedImages(images: readonly RgbImage[], options?: CallOptions): Promise<Float32Array[]>;
+  /** Reads a file away from this thread; a model that has this has `embedPrepared` too. */
+  readImage?(path: string, options?: CallOptions): Promise<PreparedImage>;
+  embedPrepared?(images: readonly PreparedImage[], options?: CallOptions): Promise<Float32Array[]>;
+}
+
+/** The half of a model that gives features. */
+export interface ImageFeaturizer {
+  imageFeatures(images: readonly RgbImage[], options?: CallOptions): Promise<Float32Array[]>;
+  readImage?(path: string, options?: CallOptions): Promise<PreparedImage>;
+  preparedFeatures?(images: readonly PreparedImage[], options?: CallOptions): Promise<Float32Array[]>;
 }
 
 /** A file with its L2-normalised embedding. */
@@ -21,14 +35,66 @@ export interface EmbedOptions extends ImageStreamOptions {
   readonly batchBytes?: number;
 }
 
-/** Embeds image files in batches and in order; a file that fails is a failure in its place. Memory is constant. */
+/** The model with its features in the place of its embeddings: `embedImageFiles` then gives features. */
+export function featuresAsEmbeddings(model: ImageFeaturizer): ImageEmbedder {
+  const { readImage, preparedFeatures } = model;
+  return {
+    embedImages: (images, options) => model.imageFeatures(images, options),
+    ...(readImage && { readImage: (path, options) => readImage.call(model, path, options) }),
+    ...(preparedFeatures && { embedPrepared: (images, options) => preparedFeatures.call(model, images, options) }),
+  };
+}
+
+/**
+ * Embeds image files in batches and in order; a file that fails is a failure in its place. The next files are read
+ * while a batch is embedded. Memory is constant: two batches, and the files read ahead.
+ */
 export async function* embedImageFiles(
   files: AsyncIterable<FoundFile | FailedFile>,
   embedder: ImageEmbedder,
   options: EmbedOptions = {},
 ): AsyncGenerator<EmbeddedFile | FailedFile> {
+  const { signal } = options;
+  const { readImage, embedPrepared } = embedder;
+  if (readImage && embedPrepared && !options.decode) {
+    const decode = (path: string) => readImage.call(embedder, path, { signal });
+    const embed = (images: readonly PreparedImage[]) => embedPrepared.call(embedder, images, { signal });
+    // Prepared pictures are small, and a batch of them must be ready whenever the last one is done.
+    yield* embedStream(files, embed, { ...options, decode, decodeAhead: options.decodeAhead ?? 32 });
+  } else {
+    yield* embedStream(files, (images: readonly RgbImage[]) => embedder.embedImages(images, { signal }), options);
+  }
+}
+
+type Entry<Image> = DecodedFile<Image> | FailedFile;
+type Embed<Image> = (images: readonly Image[]) => Promise<Float32Array[]>;
+
+async function* embedStream<Image extends { readonly data: Uint8Array }>(
+  files: AsyncIterable<FoundFile | FailedFile>,
+  embed: Embed<Image>,
+  options: Omit<EmbedOptions, "decode"> & ImageStreamOptions<Image>,
+): AsyncGenerator<EmbeddedFile | FailedFile> {
+  const batches = batchesOf(files, options)[Symbol.asyncIterator]();
+  let next = batches.next();
+  try {
+    for (let batch = await next; !batch.done; batch = await next) {
+      next = batches.next();
+      next.catch(() => undefined); // awaited when this batch is done
+      yield* await embedBatch(batch.value, embed);
+      options.signal?.throwIfAborted();
+    }
+  } finally {
+    await next.catch(() => undefined);
+    await batches.return?.(undefined);
+  }
+}
+
+async function* batchesOf<Image extends { readonly data: Uint8Array }>(
+  files: AsyncIterable<FoundFile | FailedFile>,
+  options: Omit<EmbedOptions, "decode"> & ImageStreamOptions<Image>,
+): AsyncGenerator<Entry<Image>[]> {
   const { batchSize = 32, batchBytes = 256 * 2 ** 20 } = options;
-  let batch: (DecodedFile | FailedFile)[] = [];
+  let batch: Entry<Image>[] = [];
   let images = 0;
   let bytes = 0;
   for await (const decoded of decodeImageFiles(files, options)) {
@@ -39,28 +105,27 @@ export async function* embedImageFiles(
     }
     // Failures count towards the length too: a long run of bad files must not pile up unreported.
     if (images >= batchSize || bytes >= batchBytes || batch.length >= 4 * batchSize) {
-      yield* await embedBatch(batch, embedder);
-      options.signal?.throwIfAborted();
+      yield batch;
       batch = [];
       images = 0;
       bytes = 0;
     }
   }
-  yield* await embedBatch(batch, embedder);
+  yield batch;
 }
 
-async function embedBatch(
-  batch: readonly (DecodedFile | FailedFile)[],
-  embedder: ImageEmbedder,
+async function embedBatch<Image>(
+  batch: readonly Entry<Image>[],
+  embed: Embed<Image>,
 ): Promise<(EmbeddedFile | FailedFile)[]> {
   const images = batch.flatMap((entry) => ("error" in entry ? [] : [entry.image]));
   if (images.length === 0) return batch as FailedFile[];
   let embeddings: Float32Array[];
   try {
-    embeddings = await embedder.embedImages(images);
+    embeddings = await embed(images);
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return embedOneByOne(batch, embedder);
+    if (!(error instanceof UserError) || error.code === "cancelled") throw error;
+    return embedOneByOne(batch, embed);
   }
   let next = 0;
   return batch.map((entry) =>
@@ -69,9 +134,9 @@ async function embedBatch(
 }
 
 /** One image that the model refuses (an absurd shape, say) must not take its neighbours with it. */
-async function embedOneByOne(
-  batch: readonly (DecodedFile | FailedFile)[],
-  embedder: ImageEmbedder,
+async function embedOneByOne<Image>(
+  batch: readonly Entry<Image>[],
+  embed: Embed<Image>,
 ): Promise<(EmbeddedFile | FailedFile)[]> {
   const results: (EmbeddedFile | FailedFile)[] = [];
   for (const entry of batch) {
@@ -80,7 +145,7 @@ async function embedOneByOne(
       continue;
     }
     try {
-      const [embedding] = await embedder.embedImages([entry.image]);
+      const [embedding] = await embed([entry.image]);
       results.push({ file: entry.file, embedding: embedding as Float32Array });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;

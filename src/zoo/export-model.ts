@@ -2,12 +2,14 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
+import type { Precision } from "../core/precision.ts";
 import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
 import { type ExportedModel, exportedModelFile } from "../models/exported-model.ts";
+import { textLengthOf } from "../models/tower-graphs.ts";
 import { cardFacts } from "./bundled-models.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
-import { encodeTowers, textLengthOf } from "./export-onnx.ts";
+import { encodeTowers } from "./export-onnx.ts";
 import { exportReadme } from "./export-readme.ts";
 import { verifyExport } from "./export-verification.ts";
 import type { FlorenceModel } from "./florence-model.ts";
@@ -37,14 +39,22 @@ export interface ExportResult {
  * Writes a model as ONNX files for any ONNX Runtime. The written files are run and compared with the model before the
  * folder takes its place, so an export that computes something else is never left behind.
  *
+ * @param precision  that of `request.model` too
  * @throws UserError `bad-argument` if the target exists, `unsupported`, `mismatch` if the embeddings differ
  */
-export async function exportOnnx(request: ExportRequest, towers: Towers): Promise<ExportResult> {
+export async function exportOnnx(
+  request: ExportRequest,
+  towers: Towers,
+  precision: Precision = "float32",
+): Promise<ExportResult> {
   await requireFree(request);
   const checkpoint = await readCheckpoint(request.source);
   const tokenizer = describeTokenizer(tokenizerSource(checkpoint.tokenizer), checkpoint.tokenizer.contextLength);
   const card = await readFile(join(request.source, "README.md"), "utf8").catch(() => "");
-  const description = describe(checkpoint, request.model, towers, tokenizer.config, cardFacts(card).license);
+  const description = {
+    ...describe(checkpoint, request.model, towers, tokenizer.config, cardFacts(card).license),
+    precision,
+  };
   const files = new Map<string, string | Uint8Array>([
     ...encodeTowers(checkpoint, description),
     [exportedModelFile, `${JSON.stringify(description, null, 2)}\n`],

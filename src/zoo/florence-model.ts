@@ -1,32 +1,60 @@
-import type { RgbImage } from "../core/image.ts";
+import type { PreparedImage, RgbImage } from "../core/image.ts";
+import type { Precision } from "../core/precision.ts";
 import type { Scoring } from "../core/scoring.ts";
+
+export interface ModelCallOptions {
+  /** An abort rejects at once with the signal's reason; computing stops after the run under way. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** A loaded two-tower model, ready for inference: what every command, task and route is written against. */
 export interface FlorenceModel {
   /** The name it was asked for by, or that its checkpoint gives. */
   readonly name: string;
-  /** SHA-256 over weights, preprocessing and tokenizer, in hex. Artefacts of different fingerprints never mix. */
+  /** SHA-256 over weights, preprocessing, tokenizer and precision, in hex. Artefacts of different fingerprints never mix. */
   readonly fingerprint: string;
   /** Length of every embedding. */
   readonly embedDim: number;
+  /** Length of an image's features. */
+  readonly featureDim: number;
   /** The learnt factor on cosine similarities (not its logarithm). */
   readonly logitScale: number;
   /** How scaled similarities become probabilities. */
   readonly scoring: Scoring;
-  /** Length of an image's features. */
-  readonly featureDim: number;
-  /** What the image encoder gives before the projection, not normalised: what linear probes learn from. */
-  imageFeatures(images: readonly RgbImage[]): Promise<Float32Array[]>;
   /** L2-normalised embeddings, one an image, in order. */
-  embedImages(images: readonly RgbImage[]): Promise<Float32Array[]>;
+  embedImages(images: readonly RgbImage[], options?: ModelCallOptions): Promise<Float32Array[]>;
+  /**
+   * What the image encoder pools, before the projection into the common space and not normalised: what linear probes
+   * are fitted on. CLIP's ViTs: the class token after the last norm. SigLIP: the pooling's output, which no projection
+   * follows. Swin: the normalised tokens' mean.
+   */
+  imageFeatures(images: readonly RgbImage[], options?: ModelCallOptions): Promise<Float32Array[]>;
   /** L2-normalised embeddings, one a text, in order. */
-  embedTexts(texts: readonly string[]): Promise<Float32Array[]>;
+  embedTexts(texts: readonly string[], options?: ModelCallOptions): Promise<Float32Array[]>;
   /** Frees the native sessions; the model is unusable afterwards. */
   dispose(): Promise<void>;
 }
 
-/** Loads a bundled model by name or a checkpoint folder by path, for pictures of another size if one is asked for. */
-export type ModelLoader = (
-  nameOrDirectory: string,
-  options?: { readonly imageSize?: number | undefined },
-) => Promise<FlorenceModel>;
+/** A model that decodes and resizes pictures away from the calling thread: what `loadModel` gives. */
+export interface ThreadedModel extends FlorenceModel, AsyncDisposable {
+  readonly precision: Precision;
+  /** A picture file, ready to be embedded. @throws UserError as `decodeImage` */
+  readImage(path: string, options?: ModelCallOptions): Promise<PreparedImage>;
+  /** As {@link embedImages}. */
+  embedPrepared(images: readonly PreparedImage[], options?: ModelCallOptions): Promise<Float32Array[]>;
+  /** As {@link imageFeatures}. */
+  preparedFeatures(images: readonly PreparedImage[], options?: ModelCallOptions): Promise<Float32Array[]>;
+}
+
+export interface LoadOptions {
+  /** Side of the square that pictures become, if not the model's own: position embeddings are interpolated. */
+  readonly imageSize?: number | undefined;
+  /** float32 if left out. */
+  readonly precision?: Precision | undefined;
+  /** Threads that compute; all processors if left out. */
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Loads a bundled model by name or a checkpoint folder by path. */
+export type ModelLoader = (nameOrDirectory: string, options?: LoadOptions) => Promise<FlorenceModel>;

@@ -13,15 +13,17 @@ import {
   addImageSizeOption,
   addJsonOption,
   addModelOption,
+  addPrecisionOption,
   defineCommand,
   type ImageSizeOption,
   integerBetween,
   type JsonOption,
   type ModelOption,
+  type PrecisionOption,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
-interface ClassifyCommandOptions extends ModelOption, ImageSizeOption, JsonOption {
+interface ClassifyCommandOptions extends ModelOption, ImageSizeOption, PrecisionOption, JsonOption {
   readonly labels?: string;
   readonly labelsFile?: string;
   readonly templates: string;
@@ -57,14 +59,15 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
     );
     command.option("--top <count>", "how many labels to print for each picture", integerBetween(1, 10_000), 5);
     command.option("--calibration <file>", "a calibration made with this model, these labels and templates");
-    addJsonOption(addImageSizeOption(addModelOption(command)));
+    addJsonOption(addPrecisionOption(addImageSizeOption(addModelOption(command))));
   },
 
   async run(context, [paths], options) {
     // Labels are checked before the model is loaded: a slip of the pen is answered at once.
     const labels = checkLabels(await readLabels(options));
     const templates = checkTemplates(await readTemplates(options.templates));
-    const model = await context.loadModel(options.model, options);
+    const { precision, imageSize } = options;
+    const model = await context.loadModel(options.model, { precision, imageSize, signal: context.signal });
     const report = new BatchReport(context, "classify", Boolean(options.json));
     try {
       const { fingerprint } = model;

@@ -7,15 +7,17 @@ import {
   addImageSizeOption,
   addJsonOption,
   addModelOption,
+  addPrecisionOption,
   collect,
   defineCommand,
   type ImageSizeOption,
   type JsonOption,
   type ModelOption,
+  type PrecisionOption,
 } from "../command.ts";
 import { embeddingNumbers } from "../embedding-numbers.ts";
 
-interface EmbedCommandOptions extends ModelOption, ImageSizeOption, JsonOption {
+interface EmbedCommandOptions extends ModelOption, ImageSizeOption, PrecisionOption, JsonOption {
   readonly text?: readonly string[];
 }
 
@@ -34,10 +36,10 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
   configure(command: Command) {
     command.argument("[path...]", "picture files and folders");
     command.option("-t, --text <sentence>", "a sentence to embed; may be given several times", collect);
-    addJsonOption(addImageSizeOption(addModelOption(command)));
+    addJsonOption(addPrecisionOption(addImageSizeOption(addModelOption(command))));
   },
 
-  async run(context, [paths], { model: modelName, imageSize, text: texts = [], json }) {
+  async run(context, [paths], { model: modelName, precision, imageSize, text: texts = [], json }) {
     if (paths.length === 0 && texts.length === 0) {
       throw new UserError(
         "bad-argument",
@@ -48,7 +50,7 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
     if (emptyAt >= 0) {
       throw new UserError("bad-argument", `embed: no --text may be empty, got nothing as number ${emptyAt + 1}.`);
     }
-    const model = await context.loadModel(modelName, { imageSize });
+    const model = await context.loadModel(modelName, { precision, imageSize, signal: context.signal });
     const report = new BatchReport(context, "embed", Boolean(json));
     try {
       const line = (subject: { path: string } | { text: string }, embedding: Float32Array) =>
@@ -61,7 +63,7 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
       for (let start = 0; start < texts.length; start += textsPerRun) {
         signal.throwIfAborted();
         const group = texts.slice(start, start + textsPerRun);
-        const embeddings = await model.embedTexts(group);
+        const embeddings = await model.embedTexts(group, { signal });
         for (const [i, text] of group.entries()) await report.succeed(line({ text }, embeddings[i]));
       }
       return report.finish();

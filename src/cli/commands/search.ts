@@ -6,17 +6,19 @@ import {
   addImageSizeOption,
   addJsonOption,
   addModelOption,
+  addPrecisionOption,
   defineCommand,
   type ImageSizeOption,
   integerBetween,
   type JsonOption,
   type ModelOption,
   numberBetween,
+  type PrecisionOption,
 } from "../command.ts";
 import { exitCodeOfBatch } from "../exit-codes.ts";
 import type { CommandProgress } from "../progress.ts";
 
-interface SearchCommandOptions extends ModelOption, ImageSizeOption, JsonOption {
+interface SearchCommandOptions extends ModelOption, ImageSizeOption, PrecisionOption, JsonOption {
   readonly top: number;
   readonly threshold?: number;
 }
@@ -37,14 +39,14 @@ export const searchCommand = defineCommand<[string, string], SearchCommandOption
     command.argument("<sentence>", "what to look for");
     command.option("--top <count>", "how many pictures to print", integerBetween(1, 1_000_000), 10);
     command.option("--threshold <score>", "leave out pictures that score below", numberBetween(-1, 1));
-    addJsonOption(addImageSizeOption(addModelOption(command)));
+    addJsonOption(addPrecisionOption(addImageSizeOption(addModelOption(command))));
   },
 
-  async run(context, [folder, sentence], { model: modelName, imageSize, top, threshold, json }) {
+  async run(context, [folder, sentence], { model: modelName, precision, imageSize, top, threshold, json }) {
     if (sentence.trim() === "") {
       throw new UserError("bad-argument", "search: the sentence must not be empty. Say what to look for.");
     }
-    const model = await context.loadModel(modelName, { imageSize });
+    const model = await context.loadModel(modelName, { precision, imageSize, signal: context.signal });
     let progress: CommandProgress | undefined;
     try {
       const indexed = await indexFolder(folder, model, {
@@ -63,7 +65,7 @@ export const searchCommand = defineCommand<[string, string], SearchCommandOption
         `search: ${collection.paths.length} pictures (${embedded} embedded, ${reused} from the cache, ` +
           `${dropped} forgotten, ${failed} failed)`,
       );
-      const [query] = await model.embedTexts([sentence]);
+      const [query] = await model.embedTexts([sentence], { signal: context.signal });
       for (const match of collection.nearest(query, { top, threshold })) {
         await context.print(json ? JSON.stringify(match) : `${match.score.toFixed(4)}  ${match.path}`);
       }

@@ -75,9 +75,11 @@ export class VisionTransformer {
     const map = this.patchEmbed.forward(new TokenMap(reshape(image, [batch, height * width, 3]), height, width));
     const classToken = expand(reshape(this.classToken, [1, 1, channels]), [batch, 1, channels]);
     let x = this.normPre.forward(add(concat([classToken, map.tokens], 1), this.positionEmbedding));
-    for (const block of this.blocks) x = block.forward(x);
-    const level = map.with(slice(x, 1, 1, x.shape[1]));
-    const pooled = this.norm.forward(reshape(slice(x, 1, 0, 1), [batch, channels]));
-    return { levels: [level], pooled };
+    for (const block of this.blocks.slice(0, -1)) x = block.forward(x);
+    // Who wants the pooled feature alone does not pay for the last block's other tokens, and the other way round.
+    const last = this.blocks.at(-1) as TransformerBlock;
+    const level = map.with(slice(last.forward(x), 1, 1, x.shape[1]));
+    const pooled = last.forwardOne(x, (tokens) => slice(tokens, 1, 0, 1)); // [B, 1, width]
+    return { levels: [level], pooled: this.norm.forward(reshape(pooled, [batch, channels])) };
   }
 }

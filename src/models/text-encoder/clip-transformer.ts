@@ -1,5 +1,6 @@
 import type { ActivationName } from "../../graph/activations.ts";
-import { add, reshape } from "../../graph/broadcasting.ts";
+import { add, mul, reshape } from "../../graph/broadcasting.ts";
+import { sub } from "../../graph/elementwise.ts";
 import { embedding } from "../../graph/indexing.ts";
 import { matmul } from "../../graph/matrix.ts";
 import { slice } from "../../graph/shaping.ts";
@@ -68,9 +69,12 @@ export class ClipTransformer {
     // Cut from the whole, so that the graph's constants do not depend on the length.
     const whole = constant(causalBias(contextLength), [contextLength, contextLength]);
     const causal = slice(slice(whole, 0, 0, tokens), 1, 0, tokens);
-    for (const block of this.blocks) x = block.forward(x, causal);
+    for (const block of this.blocks.slice(0, -1)) x = block.forward(x, causal);
     const last = reshape(lastTokenMask(mask), [texts, 1, tokens]);
-    return this.norm.forward(reshape(matmul(last, x), [texts, width]));
+    const bias = mul(sub(reshape(mask, [texts, 1, 1, tokens]), 1), 1e9); // the last token sees all but the padding
+    const lastBlock = this.blocks.at(-1) as TransformerBlock;
+    const state = lastBlock.forwardOne(x, (states) => matmul(last, states), bias);
+    return this.norm.forward(reshape(state, [texts, width]));
   }
 }
 

@@ -57,8 +57,9 @@ export class SiglipTransformer {
   forward({ ids, mask }: TextBatch): Tensor {
     const [texts, tokens] = ids.shape;
     let x = add(embedding(this.tokenEmbedding, ids), slice(this.positionEmbedding, 0, 0, tokens));
-    for (const block of this.blocks) x = block.forward(x);
-    const last = matmul(reshape(lastTokenMask(mask), [texts, 1, tokens]), x);
-    return this.head.forward(this.norm.forward(reshape(last, [texts, this.#config.width])));
+    for (const block of this.blocks.slice(0, -1)) x = block.forward(x);
+    const last = reshape(lastTokenMask(mask), [texts, 1, tokens]);
+    const state = (this.blocks.at(-1) as TransformerBlock).forwardOne(x, (states) => matmul(last, states));
+    return this.head.forward(this.norm.forward(reshape(state, [texts, this.#config.width])));
   }
 }

@@ -48,7 +48,7 @@ export class TowerRunner {
     const program = await this.#program(`image ${size}`, () => {
       const pixels = input("pixels", [imageBatch, size, size, 3], "uint8");
       const { pooled } = this.#tower.imageEncoder.forward(pixels);
-      return { pooled, embedding: this.#tower.embedPooled(pooled) };
+      return { pooled, embedding: this.#tower.embedImageFeatures(pooled) };
     });
     const features = this.#tower.imageEncoder.features;
     const table = { embeddings: new Float32Array(count * this.embedDim), pooled: new Float32Array(count * features) };

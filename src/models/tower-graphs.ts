@@ -1,0 +1,45 @@
+import { type DynamicAxis, type DynamicGraph, withDynamicAxes } from "../graph/dynamic-axes.ts";
+import { input } from "../graph/tensor.ts";
+import { textInputs } from "./text-encoder/text-batch.ts";
+import type { TwoTower } from "./two-tower.ts";
+
+/** Texts of fewer tokens than this cannot show how a graph depends on their length. */
+const shortestDynamicContext = 6;
+
+/** Whether a text tower of a context length is built for any number of tokens up to it, or for all of it alone. */
+export function textLengthOf(contextLength: number): "dynamic" | "context" {
+  return contextLength >= shortestDynamicContext ? "dynamic" : "context";
+}
+
+/**
+ * The image tower for any batch: `pixels` uint8 [batch, size, size, 3] → `embedding` [batch, D], of length 1, and
+ * `features` [batch, F], what the encoder pools, before the projection and not normalised.
+ */
+export function imageTowerGraph(tower: TwoTower, size: number): DynamicGraph {
+  return withDynamicAxes([batchOf("pixels")], ({ batch = 1 }) => {
+    const features = tower.imageFeatures(input("pixels", [batch, size, size, 3], "uint8"), { wholeBatch: true });
+    return { embedding: tower.embedImageFeatures(features), features };
+  });
+}
+
+/**
+ * The text tower for any batch and, where {@link textLengthOf} says so, any length: `ids` int32 and `mask` float32
+ * [batch, tokens] → `embedding` [batch, D], of length 1.
+ */
+export function textTowerGraph(tower: TwoTower, contextLength: number): DynamicGraph {
+  const tokens: DynamicAxis = { name: "tokens", probes: [3, 4, 5], input: "ids", axis: 1 };
+  const axes = [batchOf("ids"), ...(textLengthOf(contextLength) === "dynamic" ? [tokens] : [])];
+  return withDynamicAxes(axes, ({ batch = 1, tokens: length = contextLength }) => ({
+    embedding: tower.embedTexts(textInputs(batch, length, "")),
+  }));
+}
+
+/** The graph with one of its outputs alone. */
+export function onlyOutput({ outputs, axisNames }: DynamicGraph, name: string): DynamicGraph {
+  const output = outputs[name];
+  return { outputs: output ? { [name]: output } : {}, axisNames };
+}
+
+function batchOf(name: string): DynamicAxis {
+  return { name: "batch", probes: [2, 3, 5], input: name, axis: 0 };
+}

@@ -1,0 +1,59 @@
+import * as ort from "onnxruntime-node";
+import type { EncodedGraph } from "../graph/onnx-encoding.ts";
+
+/** An input of a run: its values, row-major, and the length of each axis. */
+export interface Feed {
+  readonly data: Uint8Array | Int32Array | Float32Array;
+  readonly dims: readonly number[];
+}
+
+/**
+ * A graph with open axes loaded for inference, its weights built in. `run` blocks this thread while it computes, so
+ * sessions live in worker threads.
+ */
+export class InferenceSession {
+  readonly #session: ort.InferenceSession;
+
+  private constructor(session: ort.InferenceSession) {
+    this.#session = session;
+  }
+
+  /** `weights` are those the encoding left outside of the file; they are free to be dropped afterwards. */
+  static async load({ bytes, external }: EncodedGraph, threads?: number): Promise<InferenceSession> {
+    const session = await ort.InferenceSession.create(bytes, {
+      executionProviders: ["cpu"],
+      graphOptimizationLevel: "all",
+      executionMode: "sequential",
+      logSeverityLevel: 3,
+      ...(threads ? { intraOpNumThreads: threads } : {}),
+      ...(external.length > 0
+        ? { externalData: external.map(({ path, data }) => ({ path, data: bytesOf(data) })) }
+        : {}),
+      // Idle pool threads spin for a while after a run; the decoding of the next pictures needs the processor.
+      extra: { session: { force_spinning_stop: "1" } },
+    });
+    return new InferenceSession(session);
+  }
+
+  /** @returns  the output's values, row-major */
+  async run(feeds: Readonly<Record<string, Feed>>, output: string): Promise<Float32Array> {
+    const wrapped: Record<string, ort.Tensor> = {};
+    for (const [name, { data, dims }] of Object.entries(feeds)) wrapped[name] = tensorOf(data, dims);
+    const results = await this.#session.run(wrapped, [output]);
+    return (results[output] as ort.Tensor).data as Float32Array;
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+function tensorOf(data: Feed["data"], dims: readonly number[]): ort.Tensor {
+  if (data instanceof Uint8Array) return new ort.Tensor("uint8", data, dims);
+  if (data instanceof Int32Array) return new ort.Tensor("int32", data, dims);
+  return new ort.Tensor("float32", data, dims);
+}
+
+function bytesOf(data: ArrayBufferView): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}

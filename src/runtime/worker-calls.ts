@@ -1,0 +1,82 @@
+import { type MessagePort, parentPort, type TransferListItem } from "node:worker_threads";
+import { ShapeError, UserError, type UserErrorCode } from "../core/errors.ts";
+
+/** What a worker answers to: a payload and a result by method, all of them values that can be cloned. */
+// biome-ignore lint/suspicious/noExplicitAny: payloads and results differ by method; users give their own table
+export type CallTable = Record<string, (payload: any) => unknown>;
+
+export type CallHandlers<Calls extends CallTable> = {
+  readonly [Method in keyof Calls]: (
+    payload: Parameters<Calls[Method]>[0],
+    signal: AbortSignal,
+  ) => Promise<ReturnType<Calls[Method]>>;
+};
+
+/** From the owner: a call, or that the answer to one is not wanted any more. */
+export type CallMessage =
+  | { readonly id: number; readonly method: string; readonly payload: unknown }
+  | { readonly cancel: number };
+
+export interface ErrorRecord {
+  readonly kind: "UserError" | "ShapeError" | "Error";
+  readonly code?: UserErrorCode;
+  readonly message: string;
+  readonly stack?: string | undefined;
+}
+
+/** From the worker: an answer. */
+export type AnswerMessage =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: ErrorRecord };
+
+/**
+ * Answers the calls of a {@link WorkerThread} in this worker. A handler's signal is aborted when the caller gives up;
+ * arrays that fill their buffer are handed over in the answer, not copied.
+ */
+export function serveCalls<Calls extends CallTable>(handlers: CallHandlers<Calls>): void {
+  const port = parentPort as MessagePort | null;
+  if (!port) throw new Error("serveCalls: must run in a worker thread, got the main one");
+  const running = new Map<number, AbortController>();
+  port.on("message", async (message: CallMessage) => {
+    if ("cancel" in message) {
+      running.get(message.cancel)?.abort();
+      return;
+    }
+    const { id, method, payload } = message;
+    const controller = new AbortController();
+    running.set(id, controller);
+    try {
+      const result = await (handlers[method] as CallHandlers<Calls>[string])(payload, controller.signal);
+      port.postMessage({ id, result } satisfies AnswerMessage, ownedBuffers(result));
+    } catch (error) {
+      port.postMessage({ id, error: recordOf(error) } satisfies AnswerMessage);
+    } finally {
+      running.delete(id);
+    }
+  });
+}
+
+/** The error that a record was made of, as the caller throws it. */
+export function errorOf({ kind, code, message, stack }: ErrorRecord): Error {
+  if (kind === "UserError") return new UserError(code ?? "corrupt", message);
+  const error = kind === "ShapeError" ? new ShapeError(message) : new Error(message);
+  if (stack) error.stack = `${stack}\n    (in a worker thread)`;
+  return error;
+}
+
+function recordOf(error: unknown): ErrorRecord {
+  if (error instanceof UserError) return { kind: "UserError", code: error.code, message: error.message };
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { kind: error instanceof ShapeError ? "ShapeError" : "Error", message, stack };
+}
+
+/** Buffers of a result, or of its fields, that belong to one array alone. */
+function ownedBuffers(result: unknown): TransferListItem[] {
+  const values = ArrayBuffer.isView(result) ? [result] : typeof result === "object" ? Object.values(result ?? {}) : [];
+  const buffers = new Set<ArrayBuffer>();
+  for (const value of values) {
+    if (!ArrayBuffer.isView(value) || !(value.buffer instanceof ArrayBuffer)) continue;
+    if (value.byteLength === value.buffer.byteLength) buffers.add(value.buffer);
+  }
+  return [...buffers];
+}

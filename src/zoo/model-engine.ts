@@ -1,0 +1,128 @@
+import { createHash } from "node:crypto";
+import type { Precision } from "../core/precision.ts";
+import type { Scoring } from "../core/scoring.ts";
+import type { DynamicGraph } from "../graph/dynamic-axes.ts";
+import { encodeOnnx } from "../graph/onnx-encoding.ts";
+import { imageTowerGraph, textLengthOf, textTowerGraph } from "../models/tower-graphs.ts";
+import { TwoTower } from "../models/two-tower.ts";
+import { namedParameters } from "../nn/module.ts";
+import { InferenceSession } from "../runtime/inference-session.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { readCheckpoint } from "./checkpoint-formats.ts";
+import { embedTokenized } from "./text-batches.ts";
+
+/** What the owner of an engine in another thread knows of its model. */
+export interface ModelFacts {
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly embedDim: number;
+  readonly featureDim: number;
+  readonly logitScale: number;
+  readonly scoring: Scoring;
+  readonly preprocessing: Checkpoint["preprocessing"];
+}
+
+export interface EngineOptions {
+  readonly precision: Precision;
+  /** All processors if left out. */
+  readonly threads?: number | undefined;
+  /** Side of the square that pictures become, if not the model's own. */
+  readonly imageSize?: number | undefined;
+}
+
+export type ImageOutput = "embedding" | "features";
+
+type Tower = "image" | "text";
+
+/**
+ * A model's weights and its two sessions, one a tower, loaded when first used and open in batch and text length. It
+ * computes in the calling thread: it lives in a worker, see `model-worker.ts`.
+ */
+export class ModelEngine {
+  readonly facts: ModelFacts;
+  readonly #checkpoint: Checkpoint;
+  readonly #options: EngineOptions;
+  readonly #tower: TwoTower;
+  readonly #sessions = new Map<Tower, Promise<InferenceSession>>();
+
+  private constructor(checkpoint: Checkpoint, options: EngineOptions) {
+    const { weights, name, architecture, preprocessing } = checkpoint;
+    this.#checkpoint = checkpoint;
+    this.#options = options;
+    this.#tower = new TwoTower(architecture);
+    const bias = weights.get("logitBias")?.[0];
+    this.facts = {
+      name,
+      fingerprint: fingerprintOf(checkpoint, options.precision),
+      embedDim: architecture.embedding,
+      featureDim: this.#tower.imageEncoder.features,
+      logitScale: Math.exp((weights.get("logitScale") as Float32Array)[0]),
+      scoring: bias === undefined ? { kind: "softmax" } : { kind: "sigmoid", bias },
+      preprocessing,
+    };
+  }
+
+  /** Strict: a missing, extra or misshapen tensor is an error that names it. */
+  static async load(folder: string, options: EngineOptions): Promise<ModelEngine> {
+    return new ModelEngine(await readCheckpoint(folder, options), options);
+  }
+
+  /**
+   * @param pixels  [count, size, size, 3] uint8
+   * @returns       [count, D] or [count, F]
+   */
+  async images(pixels: Uint8Array, count: number, output: ImageOutput): Promise<Float32Array> {
+    const { size } = this.#checkpoint.preprocessing;
+    const session = await this.#session("image", () => imageTowerGraph(this.#tower, size));
+    return session.run({ pixels: { data: pixels, dims: [count, size, size, 3] } }, output);
+  }
+
+  /** @returns  [texts, D], in the order of the texts */
+  async texts(texts: readonly string[], signal: AbortSignal): Promise<Float32Array> {
+    const { tokenizer, architecture } = this.#checkpoint;
+    const session = await this.#session("text", () => textTowerGraph(this.#tower, tokenizer.contextLength));
+    const isOpen = textLengthOf(tokenizer.contextLength) === "dynamic";
+    const run = (ids: Int32Array, mask: Float32Array, rows: number) => {
+      const dims = [rows, ids.length / rows];
+      return session.run({ ids: { data: ids, dims }, mask: { data: mask, dims } }, "embedding");
+    };
+    return embedTokenized(texts, { tokenizer, isOpen, width: architecture.embedding, run, signal });
+  }
+
+  async dispose(): Promise<void> {
+    const sessions = await Promise.allSettled(this.#sessions.values());
+    this.#sessions.clear();
+    for (const session of sessions) if (session.status === "fulfilled") await session.value.release();
+  }
+
+  #session(tower: Tower, graph: () => DynamicGraph): Promise<InferenceSession> {
+    let session = this.#sessions.get(tower);
+    if (!session) {
+      session = this.#load(tower, graph());
+      this.#sessions.set(tower, session);
+    }
+    return session;
+  }
+
+  /** The runtime keeps its own, packed copy of the weights, so ours are dropped. */
+  async #load(tower: Tower, graph: DynamicGraph): Promise<InferenceSession> {
+    const { weights } = this.#checkpoint;
+    const { precision, threads } = this.#options;
+    const parameters = namedParameters(this.#tower);
+    const encoded = encodeOnnx({ ...graph, parameters, weights, precision, externalWeights: true });
+    const session = await InferenceSession.load(encoded, threads);
+    for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);
+    return session;
+  }
+}
+
+/** SHA-256 over everything that decides an embedding: weights by name, architecture, preprocessing, tokenizer, precision. */
+function fingerprintOf({ weights, architecture, preprocessing, tokenizer }: Checkpoint, precision: Precision): string {
+  const hash = createHash("sha256");
+  for (const [name, data] of [...weights].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`${name}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  hash.update(JSON.stringify([architecture, preprocessing])).update(tokenizer.fingerprintParts);
+  if (precision !== "float32") hash.update(`\nprecision ${precision}`); // float32 keeps the fingerprint of its files
+  return hash.digest("hex");
+}
