@@ -46,10 +46,8 @@ export class Attention {
     const [batch, tokens, width] = x.shape;
     const heads = this.#heads;
     const headWidth = width / heads;
-    const { weight } = this.qkv;
-    const offset = this.qkv.bias as Tensor;
-    const queries = linear(query, slice(weight, 0, 0, width), slice(offset, 0, 0, width));
-    const joint = linear(x, slice(weight, 0, width, 3 * width), slice(offset, 0, width, 3 * width));
+    const queries = this.#project(query, 0, width);
+    const joint = this.#project(x, width, 3 * width);
     const parts = transpose(reshape(joint, [batch, tokens, 2, heads, headWidth]), [2, 0, 3, 1, 4]);
     const [keys, values] = split(parts, 0, [1, 1]).map((part) => reshape(part, [batch, heads, tokens, headWidth])) as [
       Tensor,
@@ -62,6 +60,13 @@ export class Attention {
     });
     const mixed = matmul(softmax(bias ? add(scores, bias) : scores), values); // [B, heads, 1, headWidth]
     return this.proj.forward(reshape(mixed, [batch, 1, width]));
+  }
+
+  /** Some outputs of the joint projection; an adapter beside it has no part of its own for them. */
+  #project(x: Tensor, from: number, to: number): Tensor {
+    const { weight, bias, adapter } = this.qkv;
+    const y = linear(x, slice(weight, 0, from, to), slice(bias as Tensor, 0, from, to));
+    return adapter ? add(y, slice(adapter.forward(x), 2, from, to)) : y;
   }
 }
 
