@@ -23,7 +23,7 @@ export interface PickleHandlers {
   persistent(id: unknown): unknown;
 }
 
-class Mark {}
+const DEEPEST = 10_000; // a state dictionary has four
 
 const textDecoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -42,6 +42,7 @@ class PickleMachine {
   readonly #view: DataView;
   readonly #handlers: PickleHandlers;
   readonly #stack: unknown[] = [];
+  readonly #marks: number[] = []; // lengths of the stack, kept apart so that no mark has to be looked for
   readonly #memo = new Map<number, unknown>();
   #at = 0;
 
@@ -65,6 +66,9 @@ class PickleMachine {
   readonly #parts: MachineParts = {
     push: (value) => this.#stack.push(value),
     pop: () => this.#pop(),
+    mark: () => {
+      if (this.#marks.push(this.#stack.length) > DEEPEST) throw new Error(`more than ${DEEPEST} values within values`);
+    },
     popToMark: () => this.#popToMark(),
     top: () => this.#stack.at(-1),
     take: (length) => this.#take(length),
@@ -89,15 +93,16 @@ class PickleMachine {
   };
 
   #pop(): unknown {
-    if (this.#stack.length === 0) throw new Error(`the stack is empty at byte ${this.#at}`);
+    if (this.#stack.length <= (this.#marks.at(-1) ?? 0)) throw new Error(`the stack is empty at byte ${this.#at}`);
     return this.#stack.pop();
   }
 
   #popToMark(): unknown[] {
-    const mark = this.#stack.findLastIndex((value) => value instanceof Mark);
-    if (mark < 0) throw new Error(`there is no mark at byte ${this.#at}`);
-    const values = this.#stack.splice(mark);
-    return values.slice(1);
+    const mark = this.#marks.pop();
+    if (mark === undefined) throw new Error(`there is no mark at byte ${this.#at}`);
+    const values = new Array<unknown>(this.#stack.length - mark);
+    for (let i = values.length - 1; i >= 0; i--) values[i] = this.#stack.pop();
+    return values;
   }
 
   /** Moves on by `length` bytes, which must be there; where they began. */
@@ -125,6 +130,7 @@ class PickleMachine {
 interface MachineParts {
   push(value: unknown): void;
   pop(): unknown;
+  mark(): void;
   popToMark(): unknown[];
   top(): unknown;
   take(length: number): Uint8Array;
@@ -181,7 +187,7 @@ function global(machine: MachineParts, module: unknown, name: unknown): void {
 const operations: Readonly<Record<number, Operation>> = {
   128: (m) => void m.uint8(), // PROTO
   149: (m) => void m.length64(), // FRAME
-  40: (m) => m.push(new Mark()), // MARK
+  40: (m) => m.mark(), // MARK
   48: (m) => void m.pop(), // POP
   78: (m) => m.push(null), // NONE
   136: (m) => m.push(true), // NEWTRUE

@@ -7,7 +7,7 @@ import { type StoredEntry, storedEntries } from "./stored-zip.ts";
 import { type TorchTensor, tensorsInPickle } from "./torch-pickle.ts";
 
 /** The pickle of a large model's dictionary is a few hundred kilobytes. */
-const LARGEST_PICKLE = 64 * 2 ** 20;
+const LARGEST_PICKLE = 8 * 2 ** 20; // bytes; each can make a dictionary of some two hundred
 /** Views may share a storage (tied weights), but a small file must not claim a whole memory. */
 const MOST_VALUES_A_BYTE = 8;
 
