@@ -46,7 +46,13 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   const initializers = new Initializers(options.externalWeights ?? false);
   const constants = new Map<string, string>();
   const parameterNames = new Map<Tensor, string>([...options.parameters].map(([name, parameter]) => [parameter, name]));
-  const nodes = resultsLastReversed(nodesInOrder(Object.values(options.outputs)));
+  const quantizer =
+    options.precision === "int8" && options.weights
+      ? new Quantizer(parameterNames, options.weights, initializers)
+      : undefined;
+  const nodes = resultsLastReversed(
+    nodesInOrder(Object.values(options.outputs), (node) => quantizer?.operandsOf(node) ?? node.inputs),
+  );
 
   const nameLeaf = (tensor: Tensor): string => {
     const { source } = tensor;
@@ -97,10 +103,6 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   };
 
   const used = usedOutputs(nodes, Object.values(options.outputs));
-  const quantizer =
-    options.precision === "int8" && options.weights
-      ? new Quantizer(parameterNames, options.weights, initializers)
-      : undefined;
   const encodedNodes = nodes.map((node) => quantizer?.encode(node, nameOf) ?? encodeNode(node, nameOf, used));
   const outputs = Object.entries(options.outputs).map(([name, tensor]) => {
     encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
@@ -145,14 +147,17 @@ function resolveAlias(tensor: Tensor): Tensor {
 }
 
 /** All operators that `outputs` depend on, operands before users. */
-function nodesInOrder(outputs: readonly Tensor[]): OperatorNode[] {
+function nodesInOrder(
+  outputs: readonly Tensor[],
+  operandsOf: (node: OperatorNode) => OperatorNode["inputs"],
+): OperatorNode[] {
   const visited = new Set<OperatorNode>();
   const stack = [...outputs];
   while (stack.length > 0) {
     const { source } = resolveAlias(stack.pop() as Tensor);
     if (source.kind !== "operator" || visited.has(source.node)) continue;
     visited.add(source.node);
-    for (const operand of source.node.inputs) if (operand) stack.push(operand);
+    for (const operand of operandsOf(source.node)) if (operand) stack.push(operand);
   }
   return [...visited].sort((a, b) => a.id - b.id);
 }

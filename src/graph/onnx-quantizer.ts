@@ -30,14 +30,16 @@ export class Quantizer {
     this.#initializers = into;
   }
 
+  /** What a linear layer reads beside its weight, which is not in the graph any more; undefined for other nodes. */
+  operandsOf(node: OperatorNode): OperatorNode["inputs"] | undefined {
+    return this.#weightOf(node) && [node.inputs[0], node.inputs[2]];
+  }
+
   /** The node in bytes, or undefined if it is no linear layer of a built-in weight. */
   encode(node: OperatorNode, nameOf: (tensor: Tensor) => string): InstanceType<typeof onnx.NodeProto> | undefined {
-    const { type, attributes, inputs } = node;
-    if (type !== "Gemm" || attributes.transB !== 1 || attributes.transA === 1 || "alpha" in attributes)
-      return undefined;
-    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | undefined];
-    const rows = this.#rowsOf(weight);
+    const rows = this.#weightOf(node);
     if (!rows) return undefined;
+    const [x, , bias] = node.inputs as [Tensor, Tensor, Tensor | undefined];
     const { name, values, outputs } = rows;
     const [valuesName, scalesName] = [`${name}/int8`, `${name}/scale`];
     if (!this.#known.has(name)) {
@@ -53,6 +55,12 @@ export class Quantizer {
       input: [nameOf(x), valuesName, scalesName, "", ...(bias ? [nameOf(bias)] : [])],
       output: [nameOf(node.outputs[0] as Tensor)],
     });
+  }
+
+  #weightOf({ type, attributes, inputs }: OperatorNode): WeightRows | undefined {
+    const isLinear =
+      type === "Gemm" && attributes.transB === 1 && !("transA" in attributes) && !("alpha" in attributes);
+    return isLinear ? this.#rowsOf(inputs[1] as Tensor) : undefined;
   }
 
   #rowsOf(weight: Tensor): WeightRows | undefined {
