@@ -17,7 +17,7 @@ describe("embedRegions", () => {
     embedding: 12,
   });
   const embedder = { imageEncoder: model.imageEncoder as CoSwin, imageProjection: model.imageProjection };
-  const stride = 4; // of the last of two stages after a stem of 2
+  const stride = 8; // of the last of two stages after a stem of 4
 
   it("gives a box around the whole picture the picture's own embedding, and a part another one", async () => {
     const pixels = input("pixels", [2, size, size, 3], "uint8");

@@ -20,18 +20,7 @@ const paper = {
 
 /** Sizes after Swin's T to L; H is inferred from the 637 M parameters that the Florence paper states. */
 export const coSwinPresets = {
-  nano: {
-    ...paper,
-    imageSize: 32,
-    width: 64,
-    depths: [1, 2, 2],
-    convolutionStages: 2,
-    window: 16,
-    activation: "squared-relu",
-    stemKernel: 4,
-    stemStride: 2,
-    dropPath: 0,
-  },
+  nano: { ...paper, imageSize: 32, width: 128, depths: [3, 3], window: 16, dropPath: 0 },
   T: { ...paper, width: 96, depths: [2, 2, 6, 2], dropPath: 0.2 },
   S: { ...paper, width: 96, depths: [2, 2, 18, 2], dropPath: 0.3 },
   B: { ...paper, width: 128, depths: [2, 2, 18, 2], dropPath: 0.5 },
