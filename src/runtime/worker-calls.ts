@@ -2,8 +2,7 @@ import { type MessagePort, parentPort, type TransferListItem } from "node:worker
 import { ShapeError, UserError, type UserErrorCode } from "../core/errors.ts";
 
 /** What a worker answers to: a payload and a result by method, all of them values that can be cloned. */
-// biome-ignore lint/suspicious/noExplicitAny: payloads and results differ by method; users give their own table
-export type CallTable = Record<string, (payload: any) => unknown>;
+export type CallTable = Record<string, (payload: never) => unknown>;
 
 export type CallHandlers<Calls extends CallTable> = {
   readonly [Method in keyof Calls]: (
@@ -42,7 +41,8 @@ export function serveCalls<Calls extends CallTable>(handlers: CallHandlers<Calls
       running.get(message.cancel)?.abort();
       return;
     }
-    const { id, method, payload } = message;
+    const { id, method } = message;
+    const payload = message.payload as Parameters<Calls[string]>[0]; // what the caller's own table of types let through
     const controller = new AbortController();
     running.set(id, controller);
     try {
