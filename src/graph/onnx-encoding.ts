@@ -22,6 +22,11 @@ export interface EncodingOptions {
   metadata?: Readonly<Record<string, string>>;
   /** Leave the values of large tensors out of the file: whoever loads it is to be handed `external` with it. */
   externalWeights?: boolean;
+  /**
+   * Write a linear layer's bias as an addition of its own. Inference is faster so: ONNX Runtime joins it with the residual
+   * sum and norm that follow, which it does not find behind a Gemm with three operands.
+   */
+  separateBias?: boolean;
   /** Linear layers whose weights are built in: as they are, or in signed bytes with activations quantized in the run. */
   precision?: "float32" | "int8";
   /** Names of axes whose length a run decides, by input or output; the graph must not depend on them. */
@@ -103,7 +108,12 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   };
 
   const used = usedOutputs(nodes, Object.values(options.outputs));
-  const encodedNodes = nodes.map((node) => quantizer?.encode(node, nameOf) ?? encodeNode(node, nameOf, used));
+  const encodedNodes = nodes.flatMap((node) => {
+    const quantized = quantizer?.encode(node, nameOf);
+    if (quantized) return [quantized];
+    const encoded = encodeNode(node, nameOf, used);
+    return options.separateBias ? withoutBias(encoded) : [encoded];
+  });
   const outputs = Object.entries(options.outputs).map(([name, tensor]) => {
     encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
     return valueInfo(name, tensor, options.axisNames?.[name]);
@@ -200,6 +210,18 @@ function encodeNode(node: OperatorNode, nameOf: (tensor: Tensor) => string, used
     output: outputNames,
     attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),
   });
+}
+
+/** A Gemm with three operands as one with two and an addition. */
+function withoutBias(node: ReturnType<typeof encodeNode>): ReturnType<typeof encodeNode>[] {
+  const [x, weight, bias] = node.input;
+  if (node.opType !== "Gemm" || !bias) return [node];
+  const [name, product] = [node.name, `${node.output[0]}/product`];
+  const { output, attribute } = node;
+  return [
+    new onnx.NodeProto({ opType: "Gemm", name, input: [x, weight], output: [product], attribute }),
+    new onnx.NodeProto({ opType: "Add", name: `${name}/bias`, input: [product, bias], output }),
+  ];
 }
 
 function encodeAttribute(name: string, value: AttributeValue) {

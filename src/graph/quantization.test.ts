@@ -69,6 +69,18 @@ describe("encodeOnnx with precision int8", () => {
     expect(rough.bytes).toBeLessThan(0.5 * exact.bytes);
   });
 
+  it("adds a bias by itself where it is asked to, with the same results", async () => {
+    const outputsOf = { y: linear(x, weight, bias) };
+    const encoded = encodeOnnx({ outputs: outputsOf, parameters, weights, separateBias: true });
+    expect(encoded.nodeCount).toBe(encodeOnnx({ outputs: outputsOf, parameters, weights }).nodeCount + 1);
+    const session = await ort.InferenceSession.create(encoded.bytes);
+    const found = await session.run({ x: new ort.Tensor("float32", data, [rows, inputs]) });
+    await session.release();
+    const joint = await run(linear(x, weight, bias), "float32");
+    const error = Math.max(...joint.y.map((value, i) => Math.abs(value - (found.y.data as Float32Array)[i])));
+    expect(error).toBeLessThan(1e-5);
+  });
+
   it("leaves large values out of the file where it is asked to, with the same results", async () => {
     const inside = await run(linear(x, weight, bias), "float32");
     const outside = await run(linear(x, weight, bias), "float32", true);

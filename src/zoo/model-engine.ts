@@ -109,7 +109,8 @@ export class ModelEngine {
     const { weights } = this.#checkpoint;
     const { precision, threads } = this.#options;
     const parameters = namedParameters(this.#tower);
-    const encoded = encodeOnnx({ ...graph, parameters, weights, precision, externalWeights: true });
+    const form = { precision, externalWeights: true, separateBias: true };
+    const encoded = encodeOnnx({ ...graph, parameters, weights, ...form });
     const session = await InferenceSession.load(encoded, threads);
     for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);
     return session;
