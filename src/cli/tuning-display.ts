@@ -81,11 +81,12 @@ export class TuningDisplay {
   }
 
   #show(label: string, unit: string, done: number, total: number, fields?: ProgressFields): void {
-    if (this.#shown !== label) {
+    const shown = `${label} ${total}`; // each round of scoring has its own number of pictures
+    if (this.#shown !== shown) {
       this.#progress?.stop();
       const { environment } = this.#context;
       this.#progress = startProgress({ label, total, unit, start: Math.max(0, done - 1), environment });
-      this.#shown = label;
+      this.#shown = shown;
     }
     this.#progress?.update(done, fields);
   }
