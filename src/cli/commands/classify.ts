@@ -70,7 +70,13 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
     const model = await context.loadModel(options.model, { precision, imageSize, signal: context.signal });
     const report = new BatchReport(context, "classify", Boolean(options.json));
     try {
-      const { fingerprint } = model;
+      const { fingerprint, scoring } = model;
+      if (options.calibration !== undefined && scoring.kind === "sigmoid") {
+        throw new UserError(
+          "unsupported",
+          `classify: --calibration is for models that choose among labels, got ${model.name}, which judges each by itself. Leave it out.`,
+        );
+      }
       const calibration =
         options.calibration === undefined
           ? undefined
