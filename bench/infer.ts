@@ -215,6 +215,7 @@ async function interleave<Name extends string>(
   for (const name of names) await contenders[name]();
   for (let round = 1; round <= rounds; round++) {
     for (const name of names) {
+      await rest();
       const started = performance.now();
       await contenders[name]();
       times[name].push(performance.now() - started);
@@ -223,6 +224,11 @@ async function interleave<Name extends string>(
     console.log(`round ${round}: ${line.join(", ")}`);
   }
   return times;
+}
+
+/** The runtime's threads spin for a while after a run, and would slow whoever comes next. */
+async function rest(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 300));
 }
 
 function report(what: string, ours: readonly number[], theirs: readonly number[], label: string): void {

@@ -2,8 +2,9 @@
 
 export type { Box } from "./core/boxes.ts";
 export { ShapeError, UserError, type UserErrorCode } from "./core/errors.ts";
-export type { RgbImage } from "./core/image.ts";
+export type { PreparedImage, RgbImage } from "./core/image.ts";
 export { classWiseNonMaxSuppression, nonMaxSuppression } from "./core/non-max-suppression.ts";
+export type { Precision } from "./core/precision.ts";
 export { Rng } from "./core/rng.ts";
 export { convertDetectionSet } from "./data/detection/convert-detection-set.ts";
 export type { DetectionImage, DetectionSet } from "./data/detection/detection-set.ts";
@@ -35,6 +36,7 @@ export { SentenceEncoder, type SentenceEncoderConfig } from "./models/text-encod
 export { TwoTower, type TwoTowerConfig } from "./models/two-tower.ts";
 export { countParameters, initialWeights, namedParameters } from "./nn/module.ts";
 export { compile, type Program } from "./runtime/program.ts";
+export { embedImageFiles, featuresAsEmbeddings } from "./search/embed-images.ts";
 export { ExactIndex } from "./search/exact-index.ts";
 export { fitCalibration } from "./tasks/calibration/calibration.ts";
 export { zeroShotClassifier } from "./tasks/classification/zero-shot-classifier.ts";
@@ -50,6 +52,6 @@ export { type TuningOptions, type TuningResult, tune } from "./training/tuning.t
 export { applyAdapter } from "./zoo/adapter-files.ts";
 export { readCheckpoint } from "./zoo/checkpoint-formats.ts";
 export { readClassifier } from "./zoo/classifier-files.ts";
-export type { FlorenceModel } from "./zoo/florence-model.ts";
+export type { FlorenceModel, LoadOptions, ThreadedModel } from "./zoo/florence-model.ts";
 export { loadModel } from "./zoo/load-model.ts";
 export { readTokenizerSource } from "./zoo/tokenizer-files.ts";

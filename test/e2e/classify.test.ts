@@ -2,8 +2,10 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
 import { writeCalibration } from "../../src/tasks/calibration/calibration-file.ts";
 import { bareTemplates, defaultTemplates } from "../../src/tasks/classification/templates.data.ts";
+import type { LoadOptions } from "../../src/zoo/florence-model.ts";
 import { jsonLines, runFlorence, writePicture } from "./run-florence.ts";
 import { type ToyLog, toyModel } from "./toy-model.ts";
 
@@ -52,6 +54,19 @@ describe("florence classify", () => {
     expect(stderr).toBe("");
     expect(exitCode).toBe(0);
     expect(log.disposed).toBe(1);
+  });
+
+  it("loads the model in the precision asked for", async () => {
+    const asked: unknown[] = [];
+    const loadModel = async (_: string, options?: LoadOptions) => {
+      asked.push(options?.precision);
+      return toyModel({ log });
+    };
+    const words = ["classify", join(folder, "photos"), "--labels", "red,blue"];
+    await runFlorence(words, { loadModel, cacheFolder });
+    await runFlorence([...words, "--precision", "int8"], { loadModel, cacheFolder });
+    const { exitCode } = await runFlorence([...words, "--precision", "int4"], { loadModel, cacheFolder });
+    expect([asked, exitCode]).toEqual([["float32", "int8"], 2]);
   });
 
   it("prints a line for humans with the best labels only", async () => {

@@ -62,6 +62,23 @@ describe("florence export", () => {
     await session.release();
   });
 
+  it("writes int8 towers, smaller and with a fingerprint of their own", async () => {
+    await using bytes = await loadModel(source, { precision: "int8" });
+    const { lowestCosine } = await exportOnnx({ source, model: bytes, target: join(folder, "int8") }, "both", "int8");
+    expect(lowestCosine).toBeGreaterThan(0.98);
+    const text = await readFile(join(folder, "int8", "preprocessing.json"), "utf8");
+    const { precision, fingerprint } = exportedModelSchema.parse(JSON.parse(text));
+    expect([precision, fingerprint]).toEqual(["int8", bytes.fingerprint]);
+    expect(fingerprint).not.toBe(model.fingerprint);
+    const sizes = await Promise.all(["int8", "both"].map((name) => stat(join(folder, name, "image.onnx"))));
+    expect(sizes[0].size).toBeLessThan(sizes[1].size);
+    const refused = await runFlorence(
+      ["export", "--model", source, "--out", join(folder, "no"), "--format", "safetensors", "--precision", "int8"],
+      { loadModel, cacheFolder: join(folder, "cache") },
+    );
+    expect(refused.exitCode).toBe(2);
+  });
+
   it("says how another family's pictures are cropped, and checks the files on pictures that show it", async () => {
     const clip = fileURLToPath(new URL("../fixtures/checkpoints/clip-hugging-face", import.meta.url));
     const loaded = await loadModel(clip);
