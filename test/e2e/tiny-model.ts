@@ -5,25 +5,10 @@ import { Rng } from "../../src/core/rng.ts";
 import { TwoTower, type TwoTowerConfig } from "../../src/models/two-tower.ts";
 import { initialWeights } from "../../src/nn/module.ts";
 import { saveModel } from "../../src/zoo/save-model.ts";
-import { tinyVocabulary } from "./tiny-pretraining.ts";
+import { tinyImageEncoder, tinyVocabulary } from "./tiny-pretraining.ts";
 
 export const tinyArchitecture: TwoTowerConfig = {
-  image: {
-    kind: "coswin",
-    imageSize: 16,
-    width: 16,
-    depths: [1, 1],
-    headWidth: 8,
-    window: 16,
-    mlpRatio: 2,
-    activation: "squared-relu",
-    embedding: "convolution",
-    stemKernel: 7,
-    stemStride: 4,
-    dropPath: 0,
-    mean: [0.485, 0.456, 0.406],
-    std: [0.229, 0.224, 0.225],
-  },
+  image: tinyImageEncoder,
   text: {
     kind: "sentence-encoder",
     vocabulary: tinyVocabulary.length,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Rng } from "../../src/core/rng.ts";
 import { ShardWriter } from "../../src/data/shards.ts";
 import { type WeightTensor, writeSafetensors } from "../../src/io/safetensors.ts";
+import type { CoSwinConfig } from "../../src/models/image-encoder/coswin.ts";
 
 const letters = [..."abcdefghijklmnopqrstuvwxyz"];
 export const tinyVocabulary = [
@@ -84,6 +85,24 @@ export async function writeTinyShard(folder: string, name: string): Promise<void
   await writer.close();
 }
 
+/** The image encoder of the tests' small models. */
+export const tinyImageEncoder: CoSwinConfig = {
+  kind: "coswin",
+  imageSize: 16,
+  width: 16,
+  depths: [1, 1],
+  headWidth: 8,
+  window: 16,
+  mlpRatio: 2,
+  activation: "squared-relu",
+  embedding: "convolution",
+  stemKernel: 7,
+  stemStride: 4,
+  dropPath: 0,
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+};
+
 /** A recipe of two stages of different image size, a few seconds long. */
 export function tinyRecipe(steps: number) {
   const stage = {
@@ -98,22 +117,7 @@ export function tinyRecipe(steps: number) {
   return {
     name: "florence-tiny",
     seed: 5,
-    image: {
-      kind: "coswin",
-      imageSize: 24,
-      width: 16,
-      depths: [1, 1],
-      headWidth: 8,
-      window: 16,
-      mlpRatio: 2,
-      activation: "squared-relu",
-      embedding: "convolution",
-      stemKernel: 7,
-      stemStride: 4,
-      dropPath: 0.2,
-      mean: [0.485, 0.456, 0.406],
-      std: [0.229, 0.224, 0.225],
-    },
+    image: { ...tinyImageEncoder, imageSize: 24, dropPath: 0.2 },
     embedding: 8,
     textWeights: "encoder",
     freezeText: true,
