@@ -1,0 +1,87 @@
+import { ShapeError, UserError } from "../../core/errors.ts";
+import type { DetectionClasses } from "../../models/detection/atss-head.ts";
+import { Detector, type DetectorConfig } from "../../models/detection/detector.ts";
+import type { CoSwinConfig } from "../../models/image-encoder/coswin.ts";
+import { resizeWeights } from "../../models/resize-weights.ts";
+import { initialWeights, type Weights } from "../../nn/module.ts";
+
+/** A detector and the values of all its parameters. */
+export interface DetectorWeights {
+  readonly detector: Detector;
+  readonly weights: Weights;
+}
+
+export interface EncoderStart {
+  readonly image: CoSwinConfig;
+  /** A two-tower model's or an encoder's parameters; those under `imageEncoder.` are taken. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+}
+
+/**
+ * A detector on the image encoder of a pretrained model, the rest of it at random.
+ *
+ * @param imageSize  pixels of the side that pictures will have: windows and shifts are laid out for it
+ * @param window     tokens of an attention window; the encoder's own window at its own image size if left out, so that
+ *                   what it learnt of positions stays true
+ */
+export function detectorFromEncoder(
+  { image, weights }: EncoderStart,
+  config: Omit<DetectorConfig, "image">,
+  { imageSize, window, seed }: { readonly imageSize: number; readonly window?: number; readonly seed: number },
+): DetectorWeights {
+  const detector = new Detector({ ...config, image: { ...image, imageSize, window: window ?? lastWindow(image) } });
+  const prefix = "imageEncoder.";
+  const own = new Map(
+    [...weights].filter(([name]) => name.startsWith(prefix)).map(([n, d]) => [n.slice(prefix.length), d]),
+  );
+  const encoder = resizeWeights(detector.imageEncoder, own);
+  const start = initialWeights(detector, seed);
+  for (const [name, data] of encoder) start.set(prefix + name, data);
+  return { detector, weights: start };
+}
+
+/** Tokens on a side of the last stage at the encoder's own image size, or its window where that is smaller. */
+function lastWindow({ imageSize, stemStride, depths, embedding, window }: CoSwinConfig): number {
+  const stride = (embedding === "patch" ? 4 : stemStride) * 2 ** (depths.length - 1);
+  return Math.min(window, Math.max(1, Math.floor(imageSize / stride)));
+}
+
+/**
+ * The same detector for other classes. A class map of the same kind and number stays; a class-agnostic one is repeated, so
+ * that each class starts as "an object"; else it begins at random.
+ */
+export function withClasses(
+  { detector, weights }: DetectorWeights,
+  classes: DetectionClasses,
+  seed: number,
+): DetectorWeights {
+  const before = detector.config.classes;
+  const next = new Detector({ ...detector.config, classes });
+  const fresh = initialWeights(next, seed);
+  const same =
+    before.kind === "text" && classes.kind === "text"
+      ? before.embedding === classes.embedding
+      : sameCount(before, classes);
+  const isClassifier = (name: string): boolean => name.startsWith("head.classifier.");
+  for (const [name, data] of fresh) {
+    const known = weights.get(name);
+    if (!isClassifier(name) || same) {
+      if (known?.length !== data.length) throw new ShapeError(`withClasses: ${name} must hold ${data.length} values`);
+      fresh.set(name, known.slice());
+    } else if (before.kind === "fixed" && before.count === 1 && known) {
+      for (let i = 0; i < data.length; i++) data[i] = known[i % known.length] + (name.endsWith("weight") ? data[i] : 0);
+    }
+  }
+  return { detector: next, weights: fresh };
+}
+
+function sameCount(a: DetectionClasses, b: DetectionClasses): boolean {
+  return a.kind === "fixed" && b.kind === "fixed" && a.count === b.count;
+}
+
+/** The image encoder's configuration, if detectors can be built on it. @throws UserError (unsupported) */
+export function requireCoSwin(image: { readonly kind: string }, name: string): CoSwinConfig {
+  if (image.kind === "coswin") return image as CoSwinConfig;
+  const rule = "must have a CoSwin image encoder to build a detector on";
+  throw new UserError("unsupported", `${name}: ${rule}, got one of kind ${image.kind}. Choose another model.`);
+}
