@@ -1,64 +1,59 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { UserError } from "../core/errors.ts";
+import type { Precision } from "../core/precision.ts";
 import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
 import { readSafetensors, type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
-import { Detector } from "../models/detection/detector.ts";
-import { detectorConfigSchema } from "../models/detection/detector-schema.ts";
-import { namedParameters, type Weights } from "../nn/module.ts";
-import { CheckpointFolder } from "./checkpoint-folder.ts";
+import { Detector, type DetectorConfig } from "../models/detection/detector.ts";
+import { namedParameters, requireWeights, type Weights } from "../nn/module.ts";
+import { CheckpointFolder, parseConfig } from "./checkpoint-folder.ts";
+import { type DetectorFile, detectorFileSchema } from "./detector-config.ts";
 import { ForeignTensors } from "./foreign-tensors.ts";
 
-const modelReference = z.looseObject({ name: z.string(), fingerprint: z.string() });
-
-const detectorFileSchema = z.looseObject({
-  format: z.literal("florence-detector/1"),
-  name: z.string().min(1),
-  architecture: detectorConfigSchema,
-  side: z.int().positive(), // of the square that pictures are fitted into, pixels
-  classes: z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("names"), names: z.array(z.string()).min(1) }),
-    z.strictObject({ kind: z.literal("texts"), embedder: modelReference }),
-  ]),
-  backbone: modelReference.optional(), // the two-tower model that the image encoder is from
-});
-
-/** `config.json` of a detector's folder. */
-export type DetectorFileConfig = z.infer<typeof detectorFileSchema>;
-
-/** A detector as read from its folder. */
-export interface DetectorFile {
-  readonly config: DetectorFileConfig;
-  readonly detector: Detector;
-  readonly weights: Weights;
-  readonly fingerprint: string; // SHA-256 in hex over weights and configuration
+/** A detector as its folder holds it. */
+export interface StoredDetector extends Omit<DetectorFile, "format" | "architecture"> {
+  readonly architecture: DetectorConfig;
+  /** Every parameter, the image encoder's among them. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
 }
 
-const weightsFile = "model.safetensors";
+export interface SavedDetector extends StoredDetector {
+  /** How weights are stored; float16 if left out. */
+  readonly dtype?: "F16" | "F32";
+  /** Other files of the folder, such as the model card, by name. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+}
 
-/** Writes a detector's folder so that it appears whole or not at all. Weights are stored in float16. */
-export async function saveDetectorFiles(
-  folder: string,
-  config: Omit<DetectorFileConfig, "format">,
-  weights: ReadonlyMap<string, Float32Array>,
-  files: Readonly<Record<string, string | Uint8Array>> = {},
-): Promise<void> {
-  const content = detectorFileSchema.parse({ format: "florence-detector/1", ...config });
+export interface ReadDetector extends StoredDetector {
+  readonly weights: Weights;
+}
+
+const configFile = "config.json";
+const weightsFile = "model.safetensors";
+const format = "florence-detector/1";
+
+/**
+ * Writes a detector's folder so that it appears whole or not at all: `model.safetensors`, `config.json`, further files.
+ *
+ * @throws ShapeError if the weights are not the architecture's; UserError `unsupported` for facts that do not agree
+ */
+export async function saveDetector(folder: string, saved: SavedDetector): Promise<void> {
+  const { name, architecture, classes, preprocessing, backbone, weights, dtype = "F16", files = {} } = saved;
+  const detector = new Detector(architecture);
+  requireWeights(detector, weights);
+  const stated = { format, name, architecture, classes, preprocessing, ...(backbone && { backbone }) };
+  const config = parseConfig(join(folder, configFile), stated, detectorFileSchema);
+  requireSide(folder, config);
   const tensors = new Map<string, WeightTensor>(
-    [...namedParameters(new Detector(content.architecture))].map(([name, { shape }]) => [
-      name,
-      { shape, data: weights.get(name) as Float32Array },
-    ]),
+    [...namedParameters(detector)].map(([key, { shape }]) => [key, { shape, data: weights.get(key) as Float32Array }]),
   );
   const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
   await mkdir(unfinished, { recursive: true });
   try {
-    const metadata = { format: content.format };
-    await writeSafetensors(join(unfinished, weightsFile), tensors, { dtype: "F16", metadata });
-    await writeFileAtomic(join(unfinished, "config.json"), `${JSON.stringify(content, null, 2)}\n`);
-    for (const [name, data] of Object.entries(files)) await writeFileAtomic(join(unfinished, name), data);
+    await writeSafetensors(join(unfinished, weightsFile), tensors, { dtype, metadata: { format } });
+    await writeFileAtomic(join(unfinished, configFile), `${JSON.stringify(config, null, 2)}\n`);
+    for (const [file, content] of Object.entries(files)) await writeFileAtomic(join(unfinished, file), content);
     await replaceFolder(unfinished, folder);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
@@ -69,31 +64,55 @@ export async function saveDetectorFiles(
 /**
  * Reads a detector's folder. Strict: a missing, extra or misshapen tensor is an error that names it.
  *
- * @throws UserError: not-found, unsupported (naming the field), corrupt, mismatch
+ * @throws UserError: not-found, unsupported (naming the field; a folder of another kind), corrupt, mismatch
  */
-export async function readDetectorFiles(path: string): Promise<DetectorFile> {
+export async function readDetector(path: string): Promise<ReadDetector> {
   const folder = await CheckpointFolder.open(path);
-  const config = await folder.parse("config.json", detectorFileSchema);
-  const { classes } = config.architecture;
-  const named = config.classes.kind === "names" ? config.classes.names.length : undefined;
-  if ((classes.kind === "fixed" ? classes.count : undefined) !== named) {
-    const rule = "classes must name each class of the architecture, or be texts in both";
-    throw new UserError("mismatch", `${folder.pathOf("config.json")}: ${rule}, got ${named ?? "texts"}.`);
-  }
-  const detector = new Detector(config.architecture);
+  await requireDetector(folder);
+  const { format: _, ...config } = await folder.parse(configFile, detectorFileSchema);
+  requireSide(path, config);
   const file = folder.pathOf(weightsFile);
   const tensors = new ForeignTensors((await readSafetensors(file)).tensors, file);
   const weights: Weights = new Map();
-  for (const [name, { shape }] of namedParameters(detector)) weights.set(name, tensors.take(name, shape));
+  for (const [key, { shape }] of namedParameters(new Detector(config.architecture))) {
+    weights.set(key, tensors.take(key, shape));
+  }
   tensors.finish();
-  const hash = createHash("sha256").update(JSON.stringify([config.architecture, config.side, config.classes]));
-  const fingerprint = hash.update(await readFile(file)).digest("hex");
-  return { config, detector, weights, fingerprint };
+  return { ...config, weights };
 }
 
-/** Whether a folder is a detector's; false for folders that are not there. */
+/** Whether a folder says that it holds a detector; its weights are not opened. */
 export async function isDetectorFolder(path: string): Promise<boolean> {
   const folder = await CheckpointFolder.open(path).catch(() => undefined);
-  const format = await folder?.field("config.json", "format");
-  return typeof format === "string" && format.startsWith("florence-detector/");
+  const stated = await folder?.field(configFile, "format");
+  return typeof stated === "string" && stated.startsWith("florence-detector/");
+}
+
+/** SHA-256 over everything that decides what is found: weights by name, architecture, classes, preprocessing, precision. */
+export function detectorFingerprint(
+  { weights, architecture, classes, preprocessing }: StoredDetector,
+  precision: Precision = "float32",
+): string {
+  const hash = createHash("sha256");
+  for (const [name, data] of [...weights].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`${name}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  hash.update(JSON.stringify([architecture, classes, preprocessing]));
+  if (precision !== "float32") hash.update(`\nprecision ${precision}`);
+  return hash.digest("hex");
+}
+
+async function requireDetector(folder: CheckpointFolder): Promise<void> {
+  const stated = await folder.field(configFile, "format");
+  if (stated === undefined || stated === format) return; // without one, reading the configuration says what is missing
+  const rule = `${folder.path}: must be a detector's folder (${format})`;
+  throw new UserError("unsupported", `${rule}, got ${JSON.stringify(stated)}. Name one made by training a detector.`);
+}
+
+/** A square must be of whole tokens. */
+function requireSide(path: string, { architecture, preprocessing }: Omit<DetectorFile, "format">): void {
+  const finest = architecture.strides[0] as number;
+  if (preprocessing.padding === "stride" || preprocessing.side % finest === 0) return;
+  const rule = `${path}: preprocessing.side must be a multiple of the finest stride, ${finest}`;
+  throw new UserError("unsupported", `${rule}, got ${preprocessing.side}. Take a multiple, or the padding "stride".`);
 }
