@@ -1,6 +1,6 @@
+import type { RgbImage } from "../../core/image.ts";
 import { Rng } from "../../core/rng.ts";
 import type { DetectionImage, DetectionSet } from "../../data/detection/detection-set.ts";
-import type { RgbImage } from "../../core/image.ts";
 import { type FailedFile, failedFile } from "../../io/file-walk.ts";
 import { type CocoResult, cocoAveragePrecision } from "../../metrics/detection/coco-average-precision.ts";
 import type { TruthBoxes } from "../../metrics/detection/detection-boxes.ts";
