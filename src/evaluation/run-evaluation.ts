@@ -78,4 +78,5 @@ async function record(
   return entry;
 }
 
-const packageVersion = (createRequire(import.meta.url)("../../package.json") as { version: string }).version;
+/** Of this package, as `package.json` says. */
+export const packageVersion = (createRequire(import.meta.url)("../../package.json") as { version: string }).version;
