@@ -34,7 +34,7 @@ export async function runCli(words: readonly string[], host: CliHost): Promise<n
     exitCode = code;
   });
   try {
-    await program.parseAsync([...words], { from: "user" });
+    await program.parseAsync(joinCommandWords(words, host.commands), { from: "user" });
     return exitCode;
   } catch (error) {
     // An abort can surface as any error of the work it interrupted: its reason is what happened.
@@ -42,6 +42,13 @@ export async function runCli(words: readonly string[], host: CliHost): Promise<n
     reportError(cause, host);
     return exitCodeOfError(cause);
   }
+}
+
+/** `tune detection DATA` as `tune-detection DATA`, where there is a command of both words. */
+function joinCommandWords([first, second, ...rest]: readonly string[], commands: readonly CliCommand[]): string[] {
+  const joined = `${first}-${second}`;
+  if (commands.some(({ name }) => name === joined)) return [joined, ...rest];
+  return [first, second, ...rest].filter((word) => word !== undefined);
 }
 
 function buildProgram(host: CliHost, finish: (exitCode: number) => void): Command {
