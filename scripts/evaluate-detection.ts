@@ -1,0 +1,84 @@
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { commands } from "../src/cli/commands.ts";
+import { runCli } from "../src/cli/program.ts";
+import { readLedger } from "../src/evaluation/ledger.ts";
+import { cellText, detectionPage, detectionRows } from "../src/evaluation/report/detection-table.ts";
+import { writeFileAtomic } from "../src/io/atomic-files.ts";
+import { loadModel } from "../src/zoo/load-model.ts";
+
+/**
+ * The right half of Florence's Table 7: each set of boxes at every exposure, as `table.json` and `table.html` in the
+ * output folder, from the ledger there. Stopped or killed, the same command goes on.
+ *
+ * npm run evaluate-detection -- --data DATA --out DIR [--detector DIR] [--model NAME] [--sets a,b] [--shots 0,1,full]
+ *   [--seeds 3,30,300] [--side N] [--shot-steps N] [--steps N] [--batch N] [--learning-rate R] [--augment NAME] [--fast]
+ *
+ * Zero-shot needs `--detector`, one that finds objects of any kind; the tunings start from it, or else from the model's
+ * image encoder. `--fast` only shows that everything runs.
+ */
+const { values } = parseArgs({
+  options: {
+    data: { type: "string" },
+    out: { type: "string" },
+    detector: { type: "string" },
+    model: { type: "string", default: "florence-nano" },
+    sets: { type: "string", default: "packages,chess-pieces,pothole,aquarium" },
+    shots: { type: "string", default: "0,1,3,5,10,full" },
+    seeds: { type: "string", default: "3,30,300" },
+    side: { type: "string", default: "224" },
+    "shot-steps": { type: "string", default: "40" },
+    steps: { type: "string", default: "600" },
+    batch: { type: "string", default: "8" },
+    "learning-rate": { type: "string", default: "0.001" },
+    augment: { type: "string", default: "light" },
+    fast: { type: "boolean", default: false },
+  },
+});
+if (values.data === undefined || values.out === undefined) {
+  console.error("usage: npm run evaluate-detection -- --data DATA --out DIR [--detector DIR] [--sets a,b] [--fast]");
+  process.exit(2);
+}
+const out = resolve(values.out);
+await mkdir(out, { recursive: true });
+const ledger = join(out, "ledger.jsonl");
+const stopping = new AbortController();
+process.once("SIGINT", () => stopping.abort(new Error("stopped")));
+process.once("SIGTERM", () => stopping.abort(new Error("stopped")));
+
+for (const set of values.sets.split(",")) {
+  if (stopping.signal.aborted) break;
+  const words = [
+    ...["exposure", "detection", join(values.data, set), "--ledger", ledger, "--runs", join(out, "runs")],
+    ...["--model", values.model, "--side", values.fast ? "128" : values.side, "--seeds", values.seeds],
+    ...["--shots", values.shots, "--shot-steps", values.fast ? "10" : values["shot-steps"]],
+    ...["--steps", values.fast ? "30" : values.steps, "--batch", values.batch, "--augment", values.augment],
+    ...["--learning-rate", values["learning-rate"]],
+    ...(values.detector === undefined ? [] : ["--detector", values.detector]),
+  ];
+  console.error(`florence ${words.join(" ")}`);
+  const { stdout, stderr, env } = process;
+  const host = { stdout, stderr, environment: env, signal: stopping.signal, loadModel, commands, version: "" };
+  const code = await runCli(words, host);
+  if (code !== 0 && code !== 3) process.exitCode = code; // 3: annotations were left out, as reported
+  await writeTable();
+}
+
+/** Writes the table of what the ledger has so far. */
+async function writeTable(): Promise<void> {
+  const { entries } = await readLedger(ledger, { allowMissing: true });
+  const scores = [...new Map(entries.map((entry) => [keyOf(entry), entry])).values()];
+  if (scores.length === 0) return;
+  const rows = detectionRows(scores);
+  await writeFileAtomic(join(out, "table.json"), `${JSON.stringify({ rows }, null, 2)}\n`);
+  await writeFileAtomic(join(out, "table.html"), await detectionPage(scores, ledger));
+  for (const { set, cells } of rows) {
+    console.error(`${set}: ${cells.map((cell) => `${cell.shots}: ${cellText(cell)}`).join("  ")}`);
+  }
+}
+
+/** Of scores of one set, exposure and seed the latest counts. */
+function keyOf({ data, protocol, seed }: { data: { name: string }; protocol: object; seed: number | null }): string {
+  return JSON.stringify([data.name, (protocol as { shots?: unknown }).shots, seed]);
+}
