@@ -17,11 +17,11 @@ import {
   type ModelOption,
   wholeNumbersFrom,
 } from "../command.ts";
+import { addRecipeOptions, type DetectionRecipeOptions, recipeFrom } from "../detection-recipe-options.ts";
 import { openDetectorFor, openReportedSet, tuningStart } from "../detection-session.ts";
 import { defaultLedger, exposuresFrom } from "../evaluation-session.ts";
 import { percent } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
-import { addRecipeOptions, type DetectionRecipeOptions, recipeFrom } from "./tune-detection.ts";
 
 interface ExposureDetectionOptions extends ModelOption, JsonOption, DetectionRecipeOptions {
   readonly detector?: string;

@@ -1,6 +1,5 @@
 import { writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { type Command, Option } from "commander";
 import sharp from "sharp";
 import type { DetectionSet } from "../../data/detection/detection-set.ts";
 import { fewShotSubset } from "../../data/detection/few-shot.ts";
@@ -8,13 +7,7 @@ import type { DetectionPictures } from "../../data/detection/picture-store.ts";
 import { decode } from "../../evaluation/detection-exposure.ts";
 import { drawDetections } from "../../evaluation/detection-score.ts";
 import { startProgress } from "../../io/progress.ts";
-import {
-  type DetectionAugmentationName,
-  type DetectionRecipe,
-  type DetectorFreeze,
-  detectionAugmentations,
-  detectionRecipe,
-} from "../../tasks/detection/detection-recipe.ts";
+import type { DetectionRecipe } from "../../tasks/detection/detection-recipe.ts";
 import { PictureDetector } from "../../tasks/detection/picture-detector.ts";
 import {
   type DetectedPicture,
@@ -41,21 +34,9 @@ import {
   numberBetween,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { addRecipeOptions, type DetectionRecipeOptions, recipeFrom } from "../detection-recipe-options.ts";
 import { openReportedSet, tuningStart } from "../detection-session.ts";
 import { exitCodes } from "../exit-codes.ts";
-
-export interface DetectionRecipeOptions {
-  readonly side?: number;
-  readonly batch: number;
-  readonly epochs: number;
-  readonly steps?: number;
-  readonly learningRate?: number;
-  readonly encoderRate: number;
-  readonly average?: number;
-  readonly freeze: DetectorFreeze;
-  readonly frozenStages: number;
-  readonly augment: DetectionAugmentationName;
-}
 
 interface TuneDetectionOptions extends ModelOption, JsonOption, DetectionRecipeOptions {
   readonly out: string;
@@ -140,54 +121,6 @@ export const tuneDetectionCommand = defineCommand<[string], TuneDetectionOptions
     }
   },
 });
-
-/** Adds the options of a detector's training. */
-export function addRecipeOptions(command: Command): void {
-  command.option(
-    "--side <n>",
-    "of the square that pictures are fitted into (default: the detector's, or 224)",
-    sideFrom,
-  );
-  command.option("--batch <n>", "pictures an update", integerBetween(1, 1024), 8);
-  command.option("--epochs <n>", "passes over the training pictures", numberBetween(0.001, 10_000), 12);
-  command.option("--steps <n>", "updates, instead of epochs", integerBetween(1, 1e9));
-  command.option("--learning-rate <r>", "peak rate of the head (default: 1e-3)", numberBetween(1e-9, 10));
-  command.option("--encoder-rate <f>", "factor on the rate for the image encoder", numberBetween(0, 10), 0.5);
-  command.option(
-    "--average <d>",
-    "keep a moving average of the weights with this decay",
-    numberBetween(0.001, 0.99999),
-  );
-  command.addOption(
-    new Option("--freeze <what>", "what stays as it is: neck leaves the head's three maps alone to be learnt")
-      .choices(["none", "encoder", "neck"])
-      .default("none"),
-  );
-  command.option("--frozen-stages <n>", "first stages of the encoder that stay as they are", integerBetween(0, 16), 0);
-  command.addOption(
-    new Option("--augment <name>", "augmentation").choices(Object.keys(detectionAugmentations)).default("light"),
-  );
-}
-
-function sideFrom(text: string): number {
-  return integerBetween(32, 4096)(text);
-}
-
-/** The recipe that the options ask for, on so many pictures. */
-export function recipeFrom(
-  options: DetectionRecipeOptions,
-  { pictures, side, seed }: { readonly pictures: number; readonly side: number | undefined; readonly seed: number },
-): DetectionRecipe {
-  const { batch, epochs, freeze, frozenStages, augment: augmentation, learningRate, average } = options;
-  return detectionRecipe({
-    ...{ seed, batch, freeze, frozenStages, augmentation },
-    side: options.side ?? side ?? 224,
-    steps: options.steps ?? Math.max(1, Math.ceil((epochs * pictures) / batch)),
-    encoderRateScale: options.encoderRate,
-    ...(learningRate === undefined ? {} : { learningRate }),
-    ...(average === undefined ? {} : { averageDecay: average }),
-  });
-}
 
 async function openPictures(
   context: CommandContext,

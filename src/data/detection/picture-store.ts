@@ -83,14 +83,14 @@ export class DetectionPictures implements PictureSource {
         chunks.push(data);
       });
       requireSome(set.name, index);
-      return new DetectionPictures(images, index, { kind: "memory", bytes: Buffer.concat(chunks) });
+      return new DetectionPictures(images, index, { kind: "memory", bytes: plain(Buffer.concat(chunks)) });
     }
     const path = join(cacheFolder, "detection-pixels", identityOf(options));
     const index = (await readIndex(path, images.length)) ?? (await writeStore(path, options));
     requireSome(set.name, index);
     const pixels: Pixels =
       bytesOf(index) <= memoryLimit
-        ? { kind: "memory", bytes: await readFile(`${path}.bin`) }
+        ? { kind: "memory", bytes: plain(await readFile(`${path}.bin`)) }
         : { kind: "file", file: openSync(`${path}.bin`, "r") };
     return new DetectionPictures(images, index, pixels);
   }
@@ -139,6 +139,8 @@ export function shrunk(image: RgbImage, longestSide: number): RgbImage {
   const sideOf = (side: number): number => Math.max(1, Math.round(side * scale));
   return resize(image, sideOf(image.width), sideOf(image.height), "bilinear");
 }
+
+const plain = ({ buffer, byteOffset, length }: Buffer): Uint8Array => new Uint8Array(buffer, byteOffset, length);
 
 function requireSome(name: string, { rows, failures }: Index): void {
   if (rows.length > 0) return;

@@ -1,0 +1,71 @@
+import { type Command, Option } from "commander";
+import {
+  type DetectionAugmentationName,
+  type DetectionRecipe,
+  type DetectorFreeze,
+  detectionAugmentations,
+  detectionRecipe,
+} from "../tasks/detection/detection-recipe.ts";
+import { integerBetween, numberBetween } from "./command.ts";
+
+/** Options of a detector's training, as commands take them. */
+export interface DetectionRecipeOptions {
+  readonly side?: number;
+  readonly batch: number;
+  readonly epochs: number;
+  readonly steps?: number;
+  readonly learningRate?: number;
+  readonly encoderRate: number;
+  readonly average?: number;
+  readonly freeze: DetectorFreeze;
+  readonly frozenStages: number;
+  readonly augment: DetectionAugmentationName;
+}
+
+/** Adds the options of a detector's training. */
+export function addRecipeOptions(command: Command): void {
+  command.option(
+    "--side <n>",
+    "of the square that pictures are fitted into (default: the detector's, or 224)",
+    sideFrom,
+  );
+  command.option("--batch <n>", "pictures an update", integerBetween(1, 1024), 8);
+  command.option("--epochs <n>", "passes over the training pictures", numberBetween(0.001, 10_000), 12);
+  command.option("--steps <n>", "updates, instead of epochs", integerBetween(1, 1e9));
+  command.option("--learning-rate <r>", "peak rate of the head (default: 1e-3)", numberBetween(1e-9, 10));
+  command.option("--encoder-rate <f>", "factor on the rate for the image encoder", numberBetween(0, 10), 0.5);
+  command.option(
+    "--average <d>",
+    "keep a moving average of the weights with this decay",
+    numberBetween(0.001, 0.99999),
+  );
+  command.addOption(
+    new Option("--freeze <what>", "what stays as it is: neck leaves the head's three maps alone to be learnt")
+      .choices(["none", "encoder", "neck"])
+      .default("none"),
+  );
+  command.option("--frozen-stages <n>", "first stages of the encoder that stay as they are", integerBetween(0, 16), 0);
+  command.addOption(
+    new Option("--augment <name>", "augmentation").choices(Object.keys(detectionAugmentations)).default("light"),
+  );
+}
+
+function sideFrom(text: string): number {
+  return integerBetween(32, 4096)(text);
+}
+
+/** The recipe that the options ask for, on so many pictures. */
+export function recipeFrom(
+  options: DetectionRecipeOptions,
+  { pictures, side, seed }: { readonly pictures: number; readonly side: number | undefined; readonly seed: number },
+): DetectionRecipe {
+  const { batch, epochs, freeze, frozenStages, augment: augmentation, learningRate, average } = options;
+  return detectionRecipe({
+    ...{ seed, batch, freeze, frozenStages, augmentation },
+    side: options.side ?? side ?? 224,
+    steps: options.steps ?? Math.max(1, Math.ceil((epochs * pictures) / batch)),
+    encoderRateScale: options.encoderRate,
+    ...(learningRate === undefined ? {} : { learningRate }),
+    ...(average === undefined ? {} : { averageDecay: average }),
+  });
+}
