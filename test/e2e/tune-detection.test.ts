@@ -66,7 +66,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const words = (run: string, ...more: string[]): string[] => [
   ...["tune", "detection", join(folder, "boxes"), "--detector", join(folder, "start"), "--out", join(folder, run)],
-  ...["--batch", "5", "--augment", "none", "--learning-rate", "0.004", "--encoder-rate", "1", "--json"],
+  ...["--batch", "5", "--augment", "none", "--learning-rate", "0.002", "--encoder-rate", "1", "--json"],
   ...more,
 ];
 const florence = (...line: string[]): Promise<CliResult> =>
@@ -91,10 +91,10 @@ function spawnTuning(line: string[], act: (child: ChildProcess) => void): Promis
 
 describe("florence tune detection", () => {
   it("learns 20 pictures by heart; eval says the same, names what is wrong, and the folder tells its story", async () => {
-    const { exitCode, stdout, stderr } = await florence(...words("whole", "--steps", "130"));
+    const { exitCode, stdout, stderr } = await florence(...words("whole", "--steps", "260"));
     expect(exitCode, stderr).toBe(0);
     const lines = jsonLines(stdout);
-    expect(lines.filter(({ loss }) => typeof loss === "number")).toHaveLength(130);
+    expect(lines.filter(({ loss }) => typeof loss === "number")).toHaveLength(260);
     const model = join(folder, "whole", "model");
     expect(lines.at(-1)).toMatchObject({ model, scores: { test: { pictures: 20 } } });
     expect((await readdir(model)).sort()).toEqual([
@@ -106,7 +106,7 @@ describe("florence tune detection", () => {
       "recipe.json",
       "scores.json",
     ]);
-    expect(await readFile(join(model, "README.md"), "utf8")).toContain("130 steps of 5 pictures at 64 pixels");
+    expect(await readFile(join(model, "README.md"), "utf8")).toContain("260 steps of 5 pictures at 64 pixels");
 
     const ledger = join(folder, "ledger.jsonl");
     const scored = await florence(
