@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { detectorPresets } from "../models/detection/detector.ts";
 import {
   type DetectionAugmentationName,
   type DetectionRecipe,
@@ -22,18 +23,34 @@ export interface DetectionRecipeOptions {
   readonly augment: DetectionAugmentationName;
 }
 
+/** What a detector that is made on a model's image encoder looks like. */
+export interface LayoutOptions {
+  readonly layout: keyof typeof detectorPresets;
+  readonly window?: number;
+}
+
+/** Adds `--layout` and `--window`. */
+export function addLayoutOptions(command: Command): void {
+  command.addOption(
+    new Option("--layout <name>", "pyramid and head on a model's encoder: fine has strides from 4 on, nano from 8")
+      .choices(Object.keys(detectorPresets))
+      .default("fine"),
+  );
+  command.option("--window <n>", "tokens of an attention window of a model's encoder", integerBetween(1, 64));
+}
+
 /** Adds the options of a detector's training. */
 export function addRecipeOptions(command: Command): void {
   command.option(
     "--side <n>",
-    "of the square that pictures are fitted into (default: the detector's, or 224)",
+    "of the square that pictures are fitted into (default: the detector's, or 192)",
     sideFrom,
   );
-  command.option("--batch <n>", "pictures an update", integerBetween(1, 1024), 8);
+  command.option("--batch <n>", "pictures an update", integerBetween(1, 1024), 4);
   command.option("--epochs <n>", "passes over the training pictures", numberBetween(0.001, 10_000), 12);
   command.option("--steps <n>", "updates, instead of epochs", integerBetween(1, 1e9));
   command.option("--learning-rate <r>", "peak rate of the head (default: 1e-3)", numberBetween(1e-9, 10));
-  command.option("--encoder-rate <f>", "factor on the rate for the image encoder", numberBetween(0, 10), 0.5);
+  command.option("--encoder-rate <f>", "factor on the rate for the image encoder", numberBetween(0, 10), 1);
   command.option(
     "--average <d>",
     "keep a moving average of the weights with this decay",
@@ -62,7 +79,7 @@ export function recipeFrom(
   const { batch, epochs, freeze, frozenStages, augment: augmentation, learningRate, average } = options;
   return detectionRecipe({
     ...{ seed, batch, freeze, frozenStages, augmentation },
-    side: options.side ?? side ?? 224,
+    side: options.side ?? side ?? 192,
     steps: options.steps ?? Math.max(1, Math.ceil((epochs * pictures) / batch)),
     encoderRateScale: options.encoderRate,
     ...(learningRate === undefined ? {} : { learningRate }),

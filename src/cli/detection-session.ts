@@ -3,7 +3,7 @@ import type { DetectionSet } from "../data/detection/detection-set.ts";
 import { openDetectionSet } from "../data/detection/open-detection-set.ts";
 import { decode } from "../evaluation/detection-exposure.ts";
 import type { LedgerEntry } from "../evaluation/ledger-entry.ts";
-import { Detector } from "../models/detection/detector.ts";
+import { Detector, detectorPresets } from "../models/detection/detector.ts";
 import { defaultTemplates } from "../tasks/classification/templates.data.ts";
 import { zeroShotClassifier } from "../tasks/classification/zero-shot-classifier.ts";
 import { defaultNaming, NamedProposals } from "../tasks/detection/named-proposals.ts";
@@ -13,6 +13,7 @@ import { startFromDetector, startFromModel, type TuningStart } from "../training
 import { readCheckpoint } from "../zoo/checkpoint-formats.ts";
 import { detectorFingerprint, type ReadDetector, readDetector } from "../zoo/detector-files.ts";
 import type { CommandContext } from "./context.ts";
+import type { LayoutOptions } from "./detection-recipe-options.ts";
 
 const problemsShown = 10;
 
@@ -33,14 +34,17 @@ export async function openReportedSet(
 /** Where a tuning starts: the detector's folder if there is one, else the model's image encoder. */
 export async function tuningStart(
   context: CommandContext,
-  { detector, model, window }: { readonly detector?: string; readonly model: string; readonly window?: number },
+  { detector, model, window, layout }: LayoutOptions & { readonly detector?: string; readonly model: string },
   classes: readonly string[],
 ): Promise<TuningStart> {
   if (detector !== undefined) return startFromDetector(await readDetector(detector), classes);
   const checkpoint = await readCheckpoint(await context.modelFolder(model));
   const loaded = await context.loadModel(model);
   await loaded.dispose();
-  return startFromModel(checkpoint, loaded.fingerprint, window === undefined ? {} : { window });
+  return startFromModel(checkpoint, loaded.fingerprint, {
+    layout: detectorPresets[layout],
+    ...(window === undefined ? {} : { window }),
+  });
 }
 
 /** A detector's folder, ready to look at pictures for a set's classes, and all that decides what it finds. */

@@ -58,7 +58,7 @@ export type DetectorLayout = Omit<DetectorConfig, "image" | "classes">;
 export function startFromModel(
   { name, architecture, weights }: Checkpoint,
   fingerprint: string,
-  { layout = detectorPresets.nano, window }: { readonly layout?: DetectorLayout; readonly window?: number } = {},
+  { layout = detectorPresets.fine, window }: { readonly layout?: DetectorLayout; readonly window?: number } = {},
 ): TuningStart {
   const image = requireCoSwin(architecture.image, name);
   return {

@@ -17,15 +17,20 @@ import {
   type ModelOption,
   wholeNumbersFrom,
 } from "../command.ts";
-import { addRecipeOptions, type DetectionRecipeOptions, recipeFrom } from "../detection-recipe-options.ts";
+import {
+  addLayoutOptions,
+  addRecipeOptions,
+  type DetectionRecipeOptions,
+  type LayoutOptions,
+  recipeFrom,
+} from "../detection-recipe-options.ts";
 import { openDetectorFor, openReportedSet, tuningStart } from "../detection-session.ts";
 import { defaultLedger, exposuresFrom } from "../evaluation-session.ts";
 import { percent } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-interface ExposureDetectionOptions extends ModelOption, JsonOption, DetectionRecipeOptions {
+interface ExposureDetectionOptions extends ModelOption, JsonOption, DetectionRecipeOptions, LayoutOptions {
   readonly detector?: string;
-  readonly window?: number;
   readonly split: string;
   readonly shots: readonly Exposure[];
   readonly shotSteps: number;
@@ -52,7 +57,7 @@ export const exposureDetectionCommand = defineCommand<[string], ExposureDetectio
     command.argument("<data>", "a set of pictures with boxes");
     command.option("--detector <folder>", "the detector to start from (default: the model's image encoder)");
     addModelOption(command);
-    command.option("--window <n>", "tokens of an attention window of the encoder", integerBetween(1, 64));
+    addLayoutOptions(command);
     command.option("--split <name>", "train, val or test", "test");
     command.option("--shots <list>", "pictures a class, 0 for none, full for all", exposuresFrom(0), allShots);
     command.option("--shot-steps <n>", "updates of a few-shot tuning", integerBetween(1, 1e6), 60);

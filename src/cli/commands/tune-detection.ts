@@ -34,14 +34,19 @@ import {
   numberBetween,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
-import { addRecipeOptions, type DetectionRecipeOptions, recipeFrom } from "../detection-recipe-options.ts";
+import {
+  addLayoutOptions,
+  addRecipeOptions,
+  type DetectionRecipeOptions,
+  type LayoutOptions,
+  recipeFrom,
+} from "../detection-recipe-options.ts";
 import { openReportedSet, tuningStart } from "../detection-session.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-interface TuneDetectionOptions extends ModelOption, JsonOption, DetectionRecipeOptions {
+interface TuneDetectionOptions extends ModelOption, JsonOption, DetectionRecipeOptions, LayoutOptions {
   readonly out: string;
   readonly detector?: string;
-  readonly window?: number;
   readonly name?: string;
   readonly shots?: number;
   readonly seed: number;
@@ -75,7 +80,7 @@ export const tuneDetectionCommand = defineCommand<[string], TuneDetectionOptions
     command.requiredOption("-o, --out <folder>", "where checkpoints, logs and the finished detector go");
     command.option("--detector <folder>", "the detector to start from (default: the model's image encoder)");
     addModelOption(command);
-    command.option("--window <n>", "tokens of an attention window of the encoder", integerBetween(1, 64));
+    addLayoutOptions(command);
     command.option("--name <name>", "of the tuned detector (default: that of the output folder)");
     command.option("--shots <k>", "train on k pictures a class (ODinW's subsets)", integerBetween(1, 1e6));
     command.option("--seed <n>", "of subset, order and augmentation", integerBetween(0, 2 ** 31), 3);

@@ -18,6 +18,7 @@ export interface DetectorConfig {
 /** All of a detector but its image encoder and classes. `paper` is Dynamic Head's, which Florence took (§2.4). */
 export const detectorPresets = {
   nano: { strides: [8, 16, 32, 64], width: 64, blocks: 2, groups: 8 },
+  fine: { strides: [4, 8, 16, 32], width: 64, blocks: 2, groups: 8 }, // for small pictures: anchors from 32 pixels on
   tiny: { strides: [8, 16, 32, 64, 128], width: 96, blocks: 3, groups: 8 },
   paper: { strides: [8, 16, 32, 64, 128], width: 256, blocks: 6, groups: 16 },
 } as const satisfies Record<string, Omit<DetectorConfig, "image" | "classes">>;
