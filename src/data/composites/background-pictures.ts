@@ -17,9 +17,10 @@ export const scratchBackgrounds: PackageReference = {
 };
 export const scratchLicence = "CC BY-SA 3.0 (Massachusetts Institute of Technology)";
 
-/** Its JPEGs are photographs, its GIFs drawings; murals show figures that nothing labels. */
+/** Its JPEGs are photographs, its GIFs drawings; on murals and in stadiums there are figures that nothing labels. */
 const isPhoto = (path: string): boolean =>
-  /^usr\/share\/scratch\/Media\/Backgrounds\/\w+\/[^/]+\.jpg$/.test(path) && !/mural|graffiti/.test(path);
+  /^usr\/share\/scratch\/Media\/Backgrounds\/\w+\/[^/]+\.jpg$/.test(path) &&
+  !/mural|graffiti|football-field|baseball-field/.test(path);
 
 /** A picture to paste on, decoded. */
 export interface Background {
