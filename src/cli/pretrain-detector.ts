@@ -5,7 +5,7 @@ import { averageTextEmbeddings } from "../tasks/classification/text-averages.ts"
 import { requireCoSwin } from "../tasks/detection/detector-start.ts";
 import { type DetectorPretrainRecipe, parseDetectorRecipe } from "../tasks/detection/pretrain-recipe.ts";
 import { pretrainDetector } from "../training/detector-pretraining.ts";
-import { saveDetector } from "../training/save-detector.ts";
+import { savePretrainedDetector } from "../training/save-pretrained-detector.ts";
 import { readCheckpoint } from "../zoo/checkpoint-formats.ts";
 import type { CommandContext } from "./context.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -75,7 +75,7 @@ export async function pretrainDetectorCommand(
   }
   const folder = join(runDir, "detector");
   const { name, fingerprint } = encoder;
-  await saveDetector(folder, { recipe, encoder: { name, fingerprint }, trained, runDir });
+  await savePretrainedDetector(folder, { recipe, encoder: { name, fingerprint }, trained, runDir });
   if (trained.missing.length > 0) {
     context.log(`not scored, since neither --data nor the cache has them: ${trained.missing.join(", ")}`);
   }
