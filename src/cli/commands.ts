@@ -6,6 +6,7 @@ import { embedCommand } from "./commands/embed.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { exportCommand } from "./commands/export.ts";
 import { exposureCommand } from "./commands/exposure.ts";
+import { labelCommand } from "./commands/label.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { searchCommand } from "./commands/search.ts";
@@ -16,6 +17,7 @@ export const commands: readonly CliCommand[] = [
   classifyCommand,
   searchCommand,
   embedCommand,
+  labelCommand,
   evalCommand,
   exposureCommand,
   pretrainCommand,
