@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
+import { UserError } from "../../core/errors.ts";
 import type { DetectionFormat } from "../../data/detection/detection-set.ts";
 import { withFileLock } from "../../io/hub-lock.ts";
-import { checkLabels } from "../../tasks/classification/prompts.ts";
 import { labelFolder } from "../../tasks/detection/labelling/label-folder.ts";
 import { writeReviewPage } from "../../tasks/detection/labelling/review-page.ts";
 import { writeLabels } from "../../tasks/detection/labelling/write-labels.ts";
@@ -61,7 +61,7 @@ labels given by --model, so it says nothing of things that are none of them. Rev
   },
 
   async run(context, [folder], options) {
-    const labels = checkLabels(options.labels.split(","));
+    const labels = splitLabels(options.labels);
     const { format, json } = options;
     const out = resolve(options.out);
     const journalPath = join(out, "journal.jsonl");
@@ -119,3 +119,12 @@ labels given by --model, so it says nothing of things that are none of them. Rev
     }
   },
 });
+
+/** @throws UserError bad-argument for an empty or a repeated name */
+function splitLabels(list: string): string[] {
+  const labels = list.split(",").map((label) => label.trim());
+  const wrong = labels.find((label, i) => label === "" || labels.indexOf(label) !== i);
+  if (wrong === undefined) return labels;
+  const got = wrong === "" ? "an empty one" : `"${wrong}" twice`;
+  throw new UserError("bad-argument", `label: --labels must be names that differ, got ${got}. Correct the list.`);
+}
