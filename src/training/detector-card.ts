@@ -62,9 +62,9 @@ export function detectorCard({ recipe, encoder, trained }: DetectorCardFacts): s
 
 function setRows(sets: readonly UsedSet[]): string[] {
   const total = sets.reduce((sum, { weight = 1 }) => sum + weight, 0);
-  return sets.map(({ name, split, pictures, objects, weight = 1, about }) => {
+  return sets.map(({ name, split, pictures, objects, weight = 1, about, licence }) => {
     const share = ((100 * weight) / total).toFixed(0);
-    return `| ${name}, ${split} | ${pictures} | ${objects} | ${share} % | ${licencesOf(about).join("; ") || "not stated in the set"} |`;
+    return `| ${name}, ${split} | ${pictures} | ${objects} | ${share} % | ${licence ?? (licencesOf(about).join("; ") || "not stated")} |`;
   });
 }
 

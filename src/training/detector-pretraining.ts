@@ -39,6 +39,7 @@ export interface UsedSet {
   readonly name: string;
   readonly split: string;
   readonly weight?: number;
+  readonly licence?: string | undefined; // as the recipe states it
   readonly fingerprint: string;
   readonly pictures: number;
   readonly objects: number;
@@ -134,6 +135,7 @@ interface WantedSet {
   readonly name: string;
   readonly split: "train" | "val" | "test";
   readonly weight?: number;
+  readonly licence?: string | undefined; // as the recipe states it
 }
 
 async function openSplit(

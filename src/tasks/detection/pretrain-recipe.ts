@@ -47,9 +47,16 @@ export const detectorRecipeSchema = z.strictObject({
     augmentationSchema,
   ]),
   mosaicShare: share.default(0.8),
-  /** Sets by the name of their folder; `weight` is the share of the draws against the others'. */
+  /** Sets by the name of their folder; `weight` is the share of the draws against the others'; `licence` for the card, where the set does not state it. */
   sources: z
-    .array(z.strictObject({ name: z.string(), split: split.default("train"), weight: z.number().positive() }))
+    .array(
+      z.strictObject({
+        name: z.string(),
+        split: split.default("train"),
+        weight: z.number().positive(),
+        licence: z.string().optional(),
+      }),
+    )
     .min(1),
   /** Sets that are scored at the end, never trained on. */
   validation: z.array(z.strictObject({ name: z.string(), split: split.default("val") })).default([]),
