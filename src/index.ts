@@ -6,6 +6,8 @@ export type { PreparedImage, RgbImage } from "./core/image.ts";
 export { classWiseNonMaxSuppression, nonMaxSuppression } from "./core/non-max-suppression.ts";
 export type { Precision } from "./core/precision.ts";
 export { Rng } from "./core/rng.ts";
+export { composePicture } from "./data/composites/compose-picture.ts";
+export { writeComposites } from "./data/composites/write-composites.ts";
 export { convertDetectionSet } from "./data/detection/convert-detection-set.ts";
 export type { DetectionImage, DetectionSet } from "./data/detection/detection-set.ts";
 export { fewShotSubset } from "./data/detection/few-shot.ts";
@@ -46,6 +48,9 @@ export { type DetectionRecipe, detectionRecipe } from "./tasks/detection/detecti
 export { NamedProposals } from "./tasks/detection/named-proposals.ts";
 export { PictureDetector } from "./tasks/detection/picture-detector.ts";
 export { detectSet, scoreDetections } from "./tasks/detection/score-detections.ts";
+export { labelFolder } from "./tasks/detection/labelling/label-folder.ts";
+export { writeReviewPage } from "./tasks/detection/labelling/review-page.ts";
+export { writeLabels } from "./tasks/detection/labelling/write-labels.ts";
 export { fineTuneRecipe } from "./tasks/fine-tune/recipe.ts";
 export { TunedClassifier } from "./tasks/fine-tune/tuned-classifier.ts";
 export { fitLinearProbe } from "./tasks/linear-probe/linear-probe.ts";

@@ -8,6 +8,7 @@ import { evalDetectionCommand } from "./commands/eval-detection.ts";
 import { exportCommand } from "./commands/export.ts";
 import { exposureCommand } from "./commands/exposure.ts";
 import { exposureDetectionCommand } from "./commands/exposure-detection.ts";
+import { labelCommand } from "./commands/label.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { searchCommand } from "./commands/search.ts";
@@ -19,6 +20,7 @@ export const commands: readonly CliCommand[] = [
   classifyCommand,
   searchCommand,
   embedCommand,
+  labelCommand,
   evalCommand,
   evalDetectionCommand,
   exposureCommand,

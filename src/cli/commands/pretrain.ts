@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
 import { type Progress, startProgress } from "../../io/progress.ts";
 import { readUtf8 } from "../../io/text-files.ts";
+import { isDetectorRecipe } from "../../tasks/detection/pretrain-recipe.ts";
 import { parsePretrainRecipe } from "../../tasks/pretrain/recipe.ts";
 import { curveOf, writeLossCurve } from "../../training/loss-curve.ts";
 import { readMetrics } from "../../training/metrics-log.ts";
@@ -10,34 +11,48 @@ import { pretrain } from "../../training/pretraining.ts";
 import { saveModel } from "../../zoo/save-model.ts";
 import { addJsonOption, defineCommand, type JsonOption, numberBetween } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { pretrainDetectorCommand } from "../pretrain-detector.ts";
 
 interface PretrainCommandOptions extends JsonOption {
   readonly out: string;
   readonly shards?: string;
+  readonly data?: string;
   readonly checkpointMinutes: number;
 }
 
 /** `florence pretrain`: an image–text model from prepared shards, by UniCL. */
 export const pretrainCommand = defineCommand<[string], PretrainCommandOptions>({
   name: "pretrain",
-  summary: "Train an image–text model from scratch by UniCL",
+  summary: "Train an image–text model from scratch by UniCL, or a detector on one",
   details:
     "Runs the stages of a recipe over shards that `florence data prepare` made. Started again with the same --out, " +
-    "it goes on from the last checkpoint. Ctrl+C saves one and stops.",
+    "it goes on from the last checkpoint. Ctrl+C saves one and stops.\n\nA recipe of kind detector trains an object detector " +
+    "on a finished model's image encoder, from COCO, YOLO or Pascal VOC sets in the folder --data; it ends with scores " +
+    "on sets that were not trained on, and the detector with its card is in detector/ of the output folder.",
   examples: [
     { line: "florence pretrain recipes/nano.json --out runs/nano", does: "train the bundled model anew" },
     { line: "florence pretrain recipes/nano.json --out runs/nano --json", does: "one JSON object a step on stdout" },
+    {
+      line: "florence pretrain recipes/nano-detector.json --data ~/data --out runs/detector",
+      does: "a detector of any objects",
+    },
   ],
   configure(command: Command) {
     command.argument("<recipe>", "a recipe file, JSON");
     command.requiredOption("-o, --out <folder>", "where checkpoints, logs and the finished model go");
     command.option("--shards <folder>", "prepared shards (default: shards/ in the cache folder)");
+    command.option(
+      "--data <folder>",
+      "detectors: folder that holds the sets by name (else detection/ in the cache folder)",
+    );
     command.option("--checkpoint-minutes <n>", "minutes between checkpoints", numberBetween(0, 1440), 5);
     addJsonOption(command);
   },
 
   async run(context, [recipePath], options) {
-    const recipe = parsePretrainRecipe(await readJson(recipePath), recipePath);
+    const value = await readJson(recipePath);
+    if (isDetectorRecipe(value)) return pretrainDetectorCommand(context, value, recipePath, options);
+    const recipe = parsePretrainRecipe(value, recipePath);
     const runDir = resolve(options.out);
     let progress: Progress | undefined;
     let shown = "";

@@ -25,7 +25,8 @@ const twitter: PackageReference = {
   version: "16.0.0",
   sha256: "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
 };
-const fluent: PackageReference = {
+/** Emoji rendered in three dimensions, 256 pixels a side, with transparency. */
+export const fluent: PackageReference = {
   registry: "npm",
   name: "@lobehub/fluent-emoji-3d",
   version: "1.1.0",

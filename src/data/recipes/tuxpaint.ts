@@ -1,8 +1,9 @@
-import { type PackageReference, packageEntries } from "../../io/packages.ts";
+import { type FetchedPackage, type PackageReference, packageEntries } from "../../io/packages.ts";
 import { decodeSquare, fitTitles } from "./pictures.ts";
 import type { Recipe, RecipeContext, RecipeSample } from "./recipe.ts";
 
-const stamps: PackageReference = {
+/** The package of the stamps. */
+export const stamps: PackageReference = {
   registry: "debian",
   name: "tuxpaint-stamps-default",
   version: "2022.06.04-1",
@@ -18,29 +19,47 @@ export function isPhotoStamp(path: string): boolean {
   return path.endsWith(".png") && !drawings.test(path);
 }
 
-async function* samples(photosOnly: boolean, context: RecipeContext): AsyncGenerator<RecipeSample> {
+/** A stamp as the package has it. */
+export interface CaptionedStamp {
+  readonly key: string; // path below the stamps' folder
+  readonly caption: string;
+  readonly bytes: Uint8Array; // PNG or SVG
+}
+
+/** The package's stamps with their captions, one form of each; `leaveOut` is told why others are passed over. */
+export async function* captionedStamps(
+  fetched: FetchedPackage,
+  photosOnly: boolean,
+  leaveOut: (reason: string) => void,
+): AsyncGenerator<CaptionedStamp> {
   const captions = new Map<string, string>();
   const isCaption = (path: string): boolean => path.startsWith(folder) && path.endsWith(".txt");
-  for await (const { path, bytes } of packageEntries(context.fetched(stamps), isCaption)) {
+  for await (const { path, bytes } of packageEntries(fetched, isCaption)) {
     captions.set(path.slice(folder.length, -".txt".length), stampCaption(bytes.toString("utf8")));
   }
   // A stamp's mirrored and flipped forms repeat it, and an SVG may stand beside its PNG: one picture a caption file.
   const seen = new Set<string>();
   const isPicture = (path: string): boolean => path.startsWith(folder) && /\.(png|svg)$/.test(path);
-  for await (const { path, bytes } of packageEntries(context.fetched(stamps), isPicture)) {
+  for await (const { path, bytes } of packageEntries(fetched, isPicture)) {
     const key = path.slice(folder.length);
     const name = key.replace(/\.\w+$/, "");
     const caption = captions.get(name);
     if (photosOnly && !isPhotoStamp(key)) {
-      context.leaveOut("drawing");
+      leaveOut("drawing");
     } else if (caption === undefined || caption === "") {
-      context.leaveOut(/_(mirror|flip|mirror_flip)$/.test(name) ? "mirrored form" : "no caption");
+      leaveOut(/_(mirror|flip|mirror_flip)$/.test(name) ? "mirrored form" : "no caption");
     } else if (seen.has(name)) {
-      context.leaveOut("second form of a stamp");
+      leaveOut("second form of a stamp");
     } else {
       seen.add(name);
-      yield { key, texts: [caption], label: caption, decode: (size) => decodeSquare(bytes, size, "pad", key) };
+      yield { key, caption, bytes };
     }
+  }
+}
+
+async function* samples(photosOnly: boolean, context: RecipeContext): AsyncGenerator<RecipeSample> {
+  for await (const { key, caption, bytes } of captionedStamps(context.fetched(stamps), photosOnly, context.leaveOut)) {
+    yield { key, texts: [caption], label: caption, decode: (size) => decodeSquare(bytes, size, "pad", key) };
   }
 }
 

@@ -1,0 +1,130 @@
+import { createHash } from "node:crypto";
+import { join, resolve } from "node:path";
+import { type Command, Option } from "commander";
+import { UserError } from "../../core/errors.ts";
+import type { DetectionFormat } from "../../data/detection/detection-set.ts";
+import { withFileLock } from "../../io/hub-lock.ts";
+import { labelFolder } from "../../tasks/detection/labelling/label-folder.ts";
+import { writeReviewPage } from "../../tasks/detection/labelling/review-page.ts";
+import { writeLabels } from "../../tasks/detection/labelling/write-labels.ts";
+import { reportFailure } from "../batch-report.ts";
+import {
+  addJsonOption,
+  addModelOption,
+  defineCommand,
+  type JsonOption,
+  type ModelOption,
+  numberBetween,
+} from "../command.ts";
+import { exitCodeOfBatch } from "../exit-codes.ts";
+import { openLabelDetector } from "../label-detector.ts";
+
+interface LabelOptions extends ModelOption, JsonOption {
+  readonly labels: string;
+  readonly detector: string;
+  readonly format: DetectionFormat;
+  readonly out: string;
+  readonly minScore: number;
+  readonly review?: string;
+}
+
+/** `florence label`: boxes and labels for a folder of pictures, as a detection set and a page to review them. */
+export const labelCommand = defineCommand<[string], LabelOptions>({
+  name: "label",
+  summary: "Label a folder of pictures with boxes, as a set to train on",
+  details: `Every picture below the folder is looked at once. What was found is kept in <out>/journal.jsonl as it comes, so a run
+that was stopped or killed goes on where it was; pictures that failed are tried again by the next call, and pictures
+added later are labelled too. At the end <out>/dataset is written anew: COCO, YOLO or Pascal VOC with copies of the pictures.
+
+Labels that a machine made are guesses. Each box keeps its score: in COCO's annotations as "score", else in
+dataset/scores.jsonl. Of a detector of any objects it is the box's score times the label's probability among the
+labels given by --model, so it says nothing of things that are none of them. Review before you train: --review.`,
+  examples: [
+    {
+      line: 'florence label photos/ --detector runs/detector/detector --labels "cat,dog" --out labelled --review review.html',
+      does: "boxes of cats and dogs as COCO, with a page to review them",
+    },
+    {
+      line: "florence label photos/ --detector runs/fish/detector --labels fish --format yolo --min-score 0.5 --out labelled",
+      does: "by a detector of your own, sure ones only",
+    },
+  ],
+  configure(command: Command) {
+    command.argument("<folder>", "the pictures, with those of folders below");
+    command.requiredOption("--labels <list>", "what to look for, separated by commas");
+    command.requiredOption("-d, --detector <dir>", "a detector's folder");
+    command.addOption(new Option("--format <form>", "what to write").choices(["coco", "yolo", "voc"]).default("coco"));
+    command.requiredOption("-o, --out <dir>", "where the journal and the set go");
+    command.option("--min-score <n>", "least score of a box that is kept", numberBetween(0, 1), 0.3);
+    command.option("--review <page.html>", "also write a page to review the labels on");
+    addJsonOption(addModelOption(command));
+  },
+
+  async run(context, [folder], options) {
+    const labels = splitLabels(options.labels);
+    const { format, json } = options;
+    const out = resolve(options.out);
+    const journalPath = join(out, "journal.jsonl");
+    const labeller = await openLabelDetector(context, { ...options, labels });
+    const progress = context.progress("label");
+    try {
+      return await withFileLock(join(out, "lock"), { signal: context.signal }, async () => {
+        let done = 0;
+        const summary = await labelFolder({
+          folder,
+          journalPath,
+          settings: labeller.settings,
+          detect: labeller.detect,
+          signal: context.signal,
+          onResume: (count) => context.log(`label: ${count} pictures were labelled before; the others follow.`),
+          async onPicture(picture) {
+            progress.update(++done);
+            if (json) await context.print(JSON.stringify(picture));
+          },
+          onFailure: (failure) => reportFailure(context, failure, Boolean(json)),
+        });
+        const total = summary.labelled + summary.earlier;
+        if (total > 0) {
+          const about = {
+            made_by: "florence label",
+            settings: labeller.settings,
+            note: "Labels are a detector's guesses.",
+          };
+          const written = await writeLabels(join(out, "dataset"), {
+            ...{ folder, journalPath, labels, format, about },
+            signal: context.signal,
+          });
+          const identity = createHash("sha256")
+            .update(JSON.stringify([resolve(folder), labeller.settings]))
+            .digest("hex");
+          if (options.review) {
+            const title = `${written.images} pictures, ${written.boxes} boxes`;
+            await writeReviewPage(options.review, {
+              folder,
+              journalPath,
+              labels,
+              title,
+              identity: identity.slice(0, 16),
+            });
+          }
+          if (json) await context.print(JSON.stringify({ summary: { ...summary, ...written, format } }));
+          else
+            await context.print(`${written.folder}: ${written.images} pictures, ${written.boxes} boxes, as ${format}`);
+        } else context.log("label: found no pictures.");
+        return exitCodeOfBatch({ processed: total, failed: summary.failed });
+      });
+    } finally {
+      progress.stop();
+      await labeller.dispose();
+    }
+  },
+});
+
+/** @throws UserError bad-argument for an empty or a repeated name */
+function splitLabels(list: string): string[] {
+  const labels = list.split(",").map((label) => label.trim());
+  const wrong = labels.find((label, i) => label === "" || labels.indexOf(label) !== i);
+  if (wrong === undefined) return labels;
+  const got = wrong === "" ? "an empty one" : `"${wrong}" twice`;
+  throw new UserError("bad-argument", `label: --labels must be names that differ, got ${got}. Correct the list.`);
+}
