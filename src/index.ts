@@ -26,6 +26,7 @@ export { decodeImage } from "./io/images.ts";
 export { readSafetensors, writeSafetensors } from "./io/safetensors.ts";
 export { cocoAveragePrecision } from "./metrics/detection/coco-average-precision.ts";
 export { detectionErrors } from "./metrics/detection/detection-errors.ts";
+export { decodeDetections, type FoundBoxes } from "./models/detection/decode-detections.ts";
 export { Detector, type DetectorConfig, detectorPresets } from "./models/detection/detector.ts";
 export { detectorGraph } from "./models/detection/detector-graph.ts";
 export { CoSwin, type CoSwinConfig } from "./models/image-encoder/coswin.ts";
@@ -40,7 +41,6 @@ export { embedImageFiles, featuresAsEmbeddings } from "./search/embed-images.ts"
 export { ExactIndex } from "./search/exact-index.ts";
 export { fitCalibration } from "./tasks/calibration/calibration.ts";
 export { zeroShotClassifier } from "./tasks/classification/zero-shot-classifier.ts";
-export { decodeDetections, type FoundBoxes } from "./tasks/detection/decode-detections.ts";
 export { DetectionObjective } from "./tasks/detection/detection-objective.ts";
 export { fineTuneRecipe } from "./tasks/fine-tune/recipe.ts";
 export { TunedClassifier } from "./tasks/fine-tune/tuned-classifier.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { evaluate, randomData } from "../../../test/support/evaluate.ts";
 import { input } from "../../graph/tensor.ts";
-import { anchorGrid, decodeBoxes } from "../../models/detection/anchors.ts";
+import { anchorGrid, decodeBoxes } from "./anchors.ts";
 import { decodeDetections, type RawDetections } from "./decode-detections.ts";
 
 const grid = anchorGrid([
