@@ -16,7 +16,9 @@ export { type OpenedLabelledSet, openLabelledSet } from "./data/labelled/open-la
 export { splitByHash } from "./data/labelled/split-by-hash.ts";
 export type { Tokenizer } from "./data/tokenizers/tokenizer.ts";
 export { type PreprocessConfig, preprocess } from "./data/transforms.ts";
+export { type DetectionSettings, detectionDefaults } from "./evaluation/detection-settings.ts";
 export { evaluationTasks } from "./evaluation/evaluation-tasks.ts";
+export { type OpenedDetection, openDetection } from "./evaluation/open-detection.ts";
 export { evaluate } from "./evaluation/run-evaluation.ts";
 export { gradients } from "./graph/gradients.ts";
 export { encodeOnnx } from "./graph/onnx-encoding.ts";
@@ -41,6 +43,7 @@ export { embedImageFiles, featuresAsEmbeddings } from "./search/embed-images.ts"
 export { ExactIndex } from "./search/exact-index.ts";
 export { fitCalibration } from "./tasks/calibration/calibration.ts";
 export { zeroShotClassifier } from "./tasks/classification/zero-shot-classifier.ts";
+export { type DetectedFile, detectFiles } from "./tasks/detection/detection.ts";
 export { DetectionObjective } from "./tasks/detection/detection-objective.ts";
 export { fineTuneRecipe } from "./tasks/fine-tune/recipe.ts";
 export { TunedClassifier } from "./tasks/fine-tune/tuned-classifier.ts";
@@ -52,6 +55,9 @@ export { type TuningOptions, type TuningResult, tune } from "./training/tuning.t
 export { applyAdapter } from "./zoo/adapter-files.ts";
 export { readCheckpoint } from "./zoo/checkpoint-formats.ts";
 export { readClassifier } from "./zoo/classifier-files.ts";
+export { readDetector, saveDetector } from "./zoo/detector-files.ts";
+export type { DetectOptions, DetectorModel } from "./zoo/detector-model.ts";
 export type { FlorenceModel, LoadOptions, ThreadedModel } from "./zoo/florence-model.ts";
+export { loadDetector } from "./zoo/load-detector.ts";
 export { loadModel } from "./zoo/load-model.ts";
 export { readTokenizerSource } from "./zoo/tokenizer-files.ts";
