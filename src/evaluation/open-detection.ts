@@ -34,7 +34,7 @@ export interface OpenedDetection extends Omit<DetectFilesOptions, "signal"> {
   readonly settings: DetectionSettings;
 }
 
-/** Of a class at a place, before centerness counts: what the final threshold can still let through, and little more. */
+/** Of a class at a place, before centerness counts. Below this nothing is worth a look, whatever the final threshold. */
 const leastCandidate = 0.02;
 
 /**
@@ -49,11 +49,15 @@ export async function openDetection(options: OpenDetectionOptions): Promise<Open
   checkChoices(detector.name, detector.classes, checked);
   const { scoreThreshold = detectionDefaults.scoreThreshold, nmsThreshold = detectionDefaults.nmsThreshold } = options;
   const selection = { scoreThreshold, nmsThreshold, limit: options.maxDetections ?? detectionDefaults.maxDetections };
-  const opened = { finder: detector, nmsThreshold, candidateThreshold: leastCandidate };
+  const opened = { finder: detector, nmsThreshold };
+  // The final score is at most the class's, with crops at most that to the power of its weight.
+  const { objectnessWeight = detectionDefaults.objectnessWeight } = options;
   if ((options.method ?? defaultMethod(detector.classes)) === "crops") {
-    return { ...opened, ...(await openCrops(checked, selection)) };
+    const candidateThreshold = Math.max(leastCandidate, scoreThreshold ** (1 / Math.max(objectnessWeight, 1e-3)));
+    return { ...opened, candidateThreshold: below(candidateThreshold), ...(await openCrops(checked, selection)) };
   }
-  return { ...opened, ...(await openHead(checked, selection)) };
+  const candidateThreshold = below(Math.max(leastCandidate, scoreThreshold));
+  return { ...opened, candidateThreshold, ...(await openHead(checked, selection)) };
 }
 
 type Rest = Omit<OpenedDetection, "finder" | "nmsThreshold" | "candidateThreshold">;
@@ -161,5 +165,8 @@ function thresholdsOf({ scoreThreshold, nmsThreshold, limit }: Selection) {
 function factsOf({ name, fingerprint }: { readonly name: string; readonly fingerprint: string }) {
   return { name, fingerprint };
 }
+
+/** A little less: the threshold itself is let through. */
+const below = (threshold: number): number => Math.min(0.999, threshold * (1 - 1e-6));
 
 const round = (value: number): number => Number(value.toFixed(6));

@@ -67,7 +67,7 @@ function decodeImage(raw: RawDetections, grid: AnchorGrid, classCount: number, o
   for (const level of grid.levels) {
     const end = first + level.height * level.width;
     const found = candidatesOf(raw, { first, end, classCount, threshold: options.scoreThreshold ?? 0.05 });
-    for (const i of descendingOrder(found.scores).subarray(0, candidatesPerLevel)) {
+    for (const i of bestOf(found.scores, candidatesPerLevel)) {
       const anchor = found.anchors[i] as number;
       const box = clipBox(decodeBox(grid, anchor, raw.deltas, 4 * anchor), width, height);
       if (!(box[2] > box[0] && box[3] > box[1])) continue; // wholly outside
@@ -105,6 +105,28 @@ function candidatesOf(raw: RawDetections, { first, end, classCount, threshold }:
     }
   }
   return found;
+}
+
+const bins = 4096;
+
+/**
+ * The indices of the `count` best, best first, equal ones as they stand. Of many labels nearly all candidates are of no
+ * account, so only those that a histogram does not rule out are sorted.
+ *
+ * @param scores  in [0, 1]
+ */
+function bestOf(scores: readonly number[], count: number): number[] {
+  const binOf = (score: number): number => Math.floor(score * (bins - 1));
+  let likely = [...scores.keys()];
+  if (scores.length > 4 * count) {
+    const counts = new Uint32Array(bins);
+    for (const score of scores) counts[binOf(score)]++;
+    let lowest = bins - 1;
+    for (let above = counts[lowest]; above < count && lowest > 0; above += counts[lowest]) lowest--;
+    likely = likely.filter((i) => binOf(scores[i] as number) >= lowest);
+  }
+  const order = descendingOrder(likely.map((i) => scores[i] as number));
+  return [...order.subarray(0, count)].map((i) => likely[i] as number);
 }
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
