@@ -18,7 +18,9 @@ export { type OpenedLabelledSet, openLabelledSet } from "./data/labelled/open-la
 export { splitByHash } from "./data/labelled/split-by-hash.ts";
 export type { Tokenizer } from "./data/tokenizers/tokenizer.ts";
 export { type PreprocessConfig, preprocess } from "./data/transforms.ts";
+export { type DetectionSettings, detectionDefaults } from "./evaluation/detection-settings.ts";
 export { evaluationTasks } from "./evaluation/evaluation-tasks.ts";
+export { type OpenedDetection, openDetection } from "./evaluation/open-detection.ts";
 export { evaluate } from "./evaluation/run-evaluation.ts";
 export { gradients } from "./graph/gradients.ts";
 export { encodeOnnx } from "./graph/onnx-encoding.ts";
@@ -28,6 +30,7 @@ export { decodeImage } from "./io/images.ts";
 export { readSafetensors, writeSafetensors } from "./io/safetensors.ts";
 export { cocoAveragePrecision } from "./metrics/detection/coco-average-precision.ts";
 export { detectionErrors } from "./metrics/detection/detection-errors.ts";
+export { decodeDetections, type FoundBoxes } from "./models/detection/decode-detections.ts";
 export { Detector, type DetectorConfig, detectorPresets } from "./models/detection/detector.ts";
 export { detectorGraph } from "./models/detection/detector-graph.ts";
 export { CoSwin, type CoSwinConfig } from "./models/image-encoder/coswin.ts";
@@ -42,7 +45,7 @@ export { embedImageFiles, featuresAsEmbeddings } from "./search/embed-images.ts"
 export { ExactIndex } from "./search/exact-index.ts";
 export { fitCalibration } from "./tasks/calibration/calibration.ts";
 export { zeroShotClassifier } from "./tasks/classification/zero-shot-classifier.ts";
-export { decodeDetections, type FoundBoxes } from "./tasks/detection/decode-detections.ts";
+export { type DetectedFile, detectFiles } from "./tasks/detection/detection.ts";
 export { DetectionObjective } from "./tasks/detection/detection-objective.ts";
 export { type DetectionRecipe, detectionRecipe } from "./tasks/detection/detection-recipe.ts";
 export { NamedProposals } from "./tasks/detection/named-proposals.ts";
@@ -61,6 +64,9 @@ export { type TuningOptions, type TuningResult, tune } from "./training/tuning.t
 export { applyAdapter } from "./zoo/adapter-files.ts";
 export { readCheckpoint } from "./zoo/checkpoint-formats.ts";
 export { readClassifier } from "./zoo/classifier-files.ts";
+export { readDetector, saveDetector } from "./zoo/detector-files.ts";
+export type { DetectOptions, DetectorModel } from "./zoo/detector-model.ts";
 export type { FlorenceModel, LoadOptions, ThreadedModel } from "./zoo/florence-model.ts";
+export { loadDetector } from "./zoo/load-detector.ts";
 export { loadModel } from "./zoo/load-model.ts";
 export { readTokenizerSource } from "./zoo/tokenizer-files.ts";

@@ -1,6 +1,7 @@
 import type { CliCommand } from "./command.ts";
 import { classifyCommand } from "./commands/classify.ts";
 import { dataCommand } from "./commands/data.ts";
+import { detectCommand } from "./commands/detect.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
 import { evalCommand } from "./commands/eval.ts";
@@ -18,6 +19,7 @@ import { tuneDetectionCommand } from "./commands/tune-detection.ts";
 /** Every command, in the order of `florence --help`. */
 export const commands: readonly CliCommand[] = [
   classifyCommand,
+  detectCommand,
   searchCommand,
   embedCommand,
   labelCommand,

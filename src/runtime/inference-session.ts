@@ -37,10 +37,19 @@ export class InferenceSession {
 
   /** @returns  the output's values, row-major */
   async run(feeds: Readonly<Record<string, Feed>>, output: string): Promise<Float32Array> {
+    return (await this.runAll(feeds, [output]))[output];
+  }
+
+  /** @returns  the values of several outputs by name, row-major */
+  async runAll<Output extends string>(
+    feeds: Readonly<Record<string, Feed>>,
+    outputs: readonly Output[],
+  ): Promise<Record<Output, Float32Array>> {
     const wrapped: Record<string, ort.Tensor> = {};
     for (const [name, { data, dims }] of Object.entries(feeds)) wrapped[name] = tensorOf(data, dims);
-    const results = await this.#session.run(wrapped, [output]);
-    return (results[output] as ort.Tensor).data as Float32Array;
+    const results = await this.#session.run(wrapped, [...outputs]);
+    const values = outputs.map((name) => [name, (results[name] as ort.Tensor).data as Float32Array]);
+    return Object.fromEntries(values) as Record<Output, Float32Array>;
   }
 
   async release(): Promise<void> {

@@ -7,4 +7,5 @@ export { type RgbImage, rgbImage } from "../core/image.ts";
 export type { Prediction } from "../tasks/classification/types.ts";
 export { type ClassifyOptions, classify } from "./classify.ts";
 export { decodeImage, type ImageSource } from "./image-decoding.ts";
+export { loadDetector, type WebDetection, type WebDetectOptions, type WebDetector } from "./load-detector.ts";
 export { type LoadOptions, loadModel, type WebModel } from "./load-model.ts";

@@ -22,7 +22,7 @@ export const detectorFileSchema = z
     preprocessing: z.strictObject({
       /** Longer side of the picture, pixels. */
       side: z.int().positive(),
-      /** What the bars of grey fill: a square of `side`, or both sides up to a multiple of the coarsest stride. */
+      /** What the bars of grey fill: a square of `side`, or the shorter side up to a multiple of the coarsest stride. */
       padding: z.enum(["square", "stride"]),
     }),
     /** The model whose image encoder it was made on. */

@@ -59,7 +59,7 @@ describe("a detector's folder", () => {
       architecture: detector.config,
       weights: initialWeights(detector, 1),
       classes: { kind: "text", embedder: { name: "nano", fingerprint: "f00d" }, templates: ["a photo of a {}"] },
-      preprocessing: { side: 50, padding: "stride" },
+      preprocessing: { side: 48, padding: "stride" },
       dtype: "F32",
     };
     await saveDetector(folder, saved);
@@ -86,7 +86,9 @@ describe("a detector's folder", () => {
     });
     await expect(saveDetector(folder, fixed(["cat", "cat"]))).rejects.toThrow("must differ from each other");
     const odd = { ...fixed(), preprocessing: { side: 30, padding: "square" as const } };
-    await expect(saveDetector(folder, odd)).rejects.toThrow("must be a multiple of the finest stride, 4, got 30");
+    await expect(saveDetector(folder, odd)).rejects.toThrow('must be a multiple of 4 with padding "square", got 30');
+    const odd16 = { ...fixed(), preprocessing: { side: 40, padding: "stride" as const } };
+    await expect(saveDetector(folder, odd16)).rejects.toThrow('must be a multiple of 16 with padding "stride", got 40');
     expect(await readdir(parent)).toEqual([]);
   });
 

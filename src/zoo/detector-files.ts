@@ -109,10 +109,11 @@ async function requireDetector(folder: CheckpointFolder): Promise<void> {
   throw new UserError("unsupported", `${rule}, got ${JSON.stringify(stated)}. Name one made by training a detector.`);
 }
 
-/** A square must be of whole tokens. */
+/** A canvas is of whole tokens, of the coarsest level where it is cut as short as that allows. */
 function requireSide(path: string, { architecture, preprocessing }: Omit<DetectorFile, "format">): void {
-  const finest = architecture.strides[0] as number;
-  if (preprocessing.padding === "stride" || preprocessing.side % finest === 0) return;
-  const rule = `${path}: preprocessing.side must be a multiple of the finest stride, ${finest}`;
-  throw new UserError("unsupported", `${rule}, got ${preprocessing.side}. Take a multiple, or the padding "stride".`);
+  const { side, padding } = preprocessing;
+  const stride = architecture.strides.at(padding === "square" ? 0 : -1) as number;
+  if (side % stride === 0) return;
+  const rule = `${path}: preprocessing.side must be a multiple of ${stride} with padding "${padding}"`;
+  throw new UserError("unsupported", `${rule}, got ${side}. Take a multiple.`);
 }

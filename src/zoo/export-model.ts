@@ -91,7 +91,14 @@ export async function exportCheckpoint(request: ExportRequest, dtype: "F16" | "F
   return { files: (await readdir(request.target)).sort() };
 }
 
-async function requireFree({ target, force }: ExportRequest): Promise<void> {
+/** @throws UserError bad-argument if the target stands and may not be replaced */
+export async function requireFree({
+  target,
+  force,
+}: {
+  readonly target: string;
+  readonly force?: boolean;
+}): Promise<void> {
   const exists = await stat(target).then(
     () => true,
     () => false,

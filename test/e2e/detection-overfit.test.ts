@@ -2,46 +2,17 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Rng } from "../../src/core/rng.ts";
 import { input } from "../../src/graph/tensor.ts";
 import type { AnchorGrid } from "../../src/models/detection/anchors.ts";
-import { initialWeights, namedParameters } from "../../src/nn/module.ts";
+import { decodeDetections, type FoundBoxes } from "../../src/models/detection/decode-detections.ts";
+import { namedParameters } from "../../src/nn/module.ts";
 import { compile, type Program } from "../../src/runtime/program.ts";
 import type { ObjectAnnotations } from "../../src/tasks/detection/assignment.ts";
-import { decodeDetections, type FoundBoxes } from "../../src/tasks/detection/decode-detections.ts";
-import { DetectionObjective } from "../../src/tasks/detection/detection-objective.ts";
-import { AdamW } from "../../src/training/adamw.ts";
+import { colouredPicture, overfitColours, overfitDetector, overfitSize } from "../support/overfit-detector.ts";
 import { tinyDetector } from "../support/tiny-detector.ts";
 
-const size = 64;
+const size = overfitSize;
+const colours = overfitColours;
 const batch = 4;
-const steps = 80;
-const colours = [
-  [220, 40, 40],
-  [40, 200, 60],
-  [50, 80, 230],
-] as const;
 const embedding = 8;
-
-/** Grey noise with two or three filled rectangles, the class being the colour. */
-function picture(rng: Rng): { pixels: Uint8Array; objects: ObjectAnnotations } {
-  const pixels = Uint8Array.from({ length: size * size * 3 }, () => 110 + rng.int(40));
-  const boxes: number[] = [];
-  const classes: number[] = [];
-  const corners = [
-    [2, 2],
-    [34, 4],
-    [6, 34],
-  ] as const;
-  for (const [left, top] of corners.slice(0, 2 + rng.int(2))) {
-    const [x0, y0] = [left + rng.int(6), top + rng.int(6)];
-    const [x1, y1] = [x0 + 12 + rng.int(12), y0 + 12 + rng.int(12)];
-    const colour = rng.int(colours.length);
-    for (let y = y0; y < y1; y++) {
-      for (let x = x0; x < x1; x++) pixels.set(colours[colour] as readonly number[], 3 * (y * size + x));
-    }
-    boxes.push(x0, y0, x1, y1);
-    classes.push(colour);
-  }
-  return { pixels, objects: { boxesXyxy: Float32Array.from(boxes), classes: Int32Array.from(classes) } };
-}
 
 /** One class embedding a row, of length 1. */
 function classTexts(): Float32Array {
@@ -91,16 +62,12 @@ function ap50(found: readonly FoundBoxes[], truth: readonly ObjectAnnotations[],
 describe("a small open-vocabulary detector on four pictures", () => {
   const detector = tinyDetector(size, { kind: "text", embedding });
   const rng = new Rng(5);
-  const pictures = Array.from({ length: batch }, () => picture(rng));
+  const pictures = Array.from({ length: batch }, () => colouredPicture(rng));
   const pixels = Uint8Array.from(pictures.flatMap((given) => [...given.pixels]));
   const objects = pictures.map((given) => given.objects);
   const texts = classTexts();
   const parameters = namedParameters(detector);
-  const start = initialWeights(detector, 1);
-  const weights = new Map(
-    [...detector.learnable].map(([name, { shape }]) => [name, { shape, data: start.get(name) as Float32Array }]),
-  );
-  const losses: number[] = [];
+  let losses: number[] = [];
   let inference: Program;
   let grid: AnchorGrid;
 
@@ -113,28 +80,16 @@ describe("a small open-vocabulary detector on four pictures", () => {
   };
 
   beforeAll(async () => {
-    const objective = new DetectionObjective({
-      detector,
-      weights,
-      batch,
-      threads: 1,
-      batchAt: () => ({ pixels, height: size, width: size, objects, texts }),
-    });
-    const optimizer = new AdamW(weights, { weightDecay: 0.01, clipNorm: 5 });
-    for (let step = 0; step < steps; step++) {
-      const { loss, gradients } = await objective.step(step);
-      losses.push(loss);
-      optimizer.step(gradients, 4e-3 * Math.min(1, (step + 1) / 10, (steps - step) / 30));
-    }
-    await objective.dispose();
+    const learnt = await overfitDetector(detector, pictures, texts);
+    losses = learnt.losses;
     const forward = detector.forward(
       input("pixels", [batch, size, size, 3], "uint8"),
       input("texts", [colours.length, embedding]),
     );
     grid = forward.grid;
     const { logits, deltas, centerness } = forward;
-    const values = new Map([...weights].map(([name, { data }]) => [name, data]));
-    inference = await compile({ outputs: { logits, deltas, centerness }, parameters, weights: values, threads: 1 });
+    const { weights } = learnt;
+    inference = await compile({ outputs: { logits, deltas, centerness }, parameters, weights, threads: 1 });
   }, 120_000);
 
   afterAll(() => inference?.dispose());

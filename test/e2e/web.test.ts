@@ -9,12 +9,19 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bundleWeb } from "../../scripts/bundle-web.ts";
+import { type Box, boxIou } from "../../src/core/boxes.ts";
 import { decodeImage } from "../../src/io/images.ts";
+import { initialWeights } from "../../src/nn/module.ts";
 import { zeroShotClassifier } from "../../src/tasks/classification/zero-shot-classifier.ts";
 import type * as Web from "../../src/web/web.ts";
+import { saveDetector } from "../../src/zoo/detector-files.ts";
+import type { DetectorModel } from "../../src/zoo/detector-model.ts";
+import { exportDetectorOnnx } from "../../src/zoo/export-detector.ts";
 import { exportOnnx } from "../../src/zoo/export-model.ts";
 import type { FlorenceModel } from "../../src/zoo/florence-model.ts";
+import { loadDetector } from "../../src/zoo/load-detector.ts";
 import { loadModel } from "../../src/zoo/load-model.ts";
+import { tinyDetector } from "../support/tiny-detector.ts";
 import { saveTinyClip } from "./tiny-clip.ts";
 
 declare const florence: typeof Web; // in the page
@@ -23,6 +30,10 @@ const root = resolve(import.meta.dirname, "../..");
 const samples = ["cat.jpg", "coffee.jpg", "panda.jpg", "rocket.jpg", "goldfish.jpg"];
 const texts = ["a cat", "a cup of coffee on a wooden table", "Ünïcode, 漢字 & emoji 🐼", ""];
 const labels = ["cat", "coffee", "panda", "rocket", "goldfish", "dog"];
+const detectorTexts = [
+  [1, 0, 0],
+  [0, 0.6, 0.8],
+];
 const types: Record<string, string> = { ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html" };
 
 const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
@@ -35,6 +46,7 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
   let page: Page;
   let model: FlorenceModel;
   let clip: FlorenceModel;
+  let detector: DetectorModel;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "florence-web-"));
@@ -44,6 +56,17 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
     await saveTinyClip(join(folder, "clip-source"));
     clip = await loadModel(join(folder, "clip-source"));
     await exportOnnx({ source: join(folder, "clip-source"), model: clip, target: join(folder, "clip") }, "both");
+    const { config } = tinyDetector(64, { kind: "text", embedding: 3 });
+    await saveDetector(join(folder, "detector-source"), {
+      name: "tiny",
+      architecture: config,
+      weights: initialWeights(tinyDetector(64, config.classes), 3),
+      classes: { kind: "text", embedder: { name: "none", fingerprint: "0" }, templates: ["{}"] },
+      preprocessing: { side: 64, padding: "square" },
+    });
+    detector = await loadDetector(join(folder, "detector-source"), { threads: 1 });
+    const request = { source: join(folder, "detector-source"), detector, target: join(folder, "detector") };
+    await exportDetectorOnnx(request, "float32");
     const sizes = await bundleWeb(join(import.meta.dirname, "web-page.ts"), folder);
     const zipped = gzipSync(readFileSync(join(folder, "app.js"))).length;
     console.log(`bundle: ${kilobytes(sizes.script)} (${kilobytes(zipped)} gzipped), wasm ${kilobytes(sizes.wasm)}`);
@@ -75,6 +98,7 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
     server?.close();
     await model?.dispose();
     await clip?.dispose();
+    await detector?.dispose();
     await rm(folder, { recursive: true, force: true });
   });
 
@@ -148,6 +172,41 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
       found[i]?.forEach(({ probability }, rank) => {
         expect(probability).toBeCloseTo(expected[rank].probability, 2);
       });
+    }
+  });
+
+  it("detects as Node does", async () => {
+    const found = await page.evaluate(
+      async ({ samples, vectors }) => {
+        const texts = vectors.map((row) => Float32Array.from(row));
+        const detector = await florence.loadDetector("detector");
+        const answers = await detector.detect(samples, { texts, scoreThreshold: 0.001, maxDetections: 5 });
+        const bare = await detector.detect([samples[0] as string]).catch((error: Error) => error.message);
+        const facts = { fingerprint: detector.fingerprint, kind: detector.classes.kind, bare };
+        await detector.dispose();
+        return { ...facts, answers };
+      },
+      { samples, vectors: detectorTexts },
+    );
+    expect(found).toMatchObject({ fingerprint: detector.fingerprint, kind: "text" });
+    expect(found.bare).toContain("texts must be class embeddings of 3 numbers");
+    const texts = Float32Array.from(detectorTexts.flat());
+    const expected = await detector.detect(await Promise.all(samples.map((name) => decodeImage(join(folder, name)))), {
+      texts,
+      scoreThreshold: 0.0001,
+      maxDetections: 50,
+      nmsThreshold: 0.6,
+    });
+    for (const [i, answer] of found.answers.entries()) {
+      const { boxes, classes, scores } = expected[i] as (typeof expected)[number];
+      expect(answer).toHaveLength(5);
+      for (const one of answer) {
+        const ious = [...classes].map((id, j) => {
+          const isAlike = id === one.class && Math.abs((scores[j] as number) - one.score) < 5e-3;
+          return isAlike ? boxIou([...boxes.subarray(4 * j, 4 * j + 4)] as unknown as Box, one.box) : 0;
+        });
+        expect(Math.max(...ious), samples[i]).toBeGreaterThan(0.95);
+      }
     }
   });
 

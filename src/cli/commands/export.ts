@@ -1,7 +1,11 @@
 import { type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
+import { isDetectorFolder } from "../../zoo/detector-files.ts";
+import { exportDetectorFolder, exportDetectorOnnx } from "../../zoo/export-detector.ts";
 import { type ExportRequest, exportCheckpoint, exportOnnx, type Towers } from "../../zoo/export-model.ts";
+import { loadDetector } from "../../zoo/load-detector.ts";
 import { addJsonOption, addModelOption, defineCommand, type JsonOption, type ModelOption } from "../command.ts";
+import type { CommandContext } from "../context.ts";
 import { exitCodes } from "../exit-codes.ts";
 
 interface ExportCommandOptions extends ModelOption, JsonOption {
@@ -12,17 +16,21 @@ interface ExportCommandOptions extends ModelOption, JsonOption {
   readonly force?: boolean;
 }
 
-/** `florence export`: a model as ONNX files, or as a checkpoint folder of our own. */
+/** `florence export`: a model or detector as ONNX files, or as a checkpoint folder of our own. */
 export const exportCommand = defineCommand<[], ExportCommandOptions>({
   name: "export",
   summary: "Write a model as ONNX files or as a checkpoint folder",
   details:
     "ONNX files take any batch, run in any ONNX Runtime (Node, browser, Python, …) and are checked against the model " +
-    "before the folder appears.",
+    "before the folder appears. A detector's folder gives one file, from pictures to boxes and scores.",
   examples: [
     { line: "florence export --out nano-onnx --format onnx", does: "both towers, for ONNX Runtime and florence/web" },
     { line: "florence export --out nano-onnx --format onnx --towers image", does: "the image encoder alone" },
     { line: "florence export --out nano-int8 --precision int8", does: "weights in bytes: a quarter of the size" },
+    {
+      line: "florence export -m runs/fish/model --out fish-onnx",
+      does: "a detector: pictures in, boxes and scores out",
+    },
     {
       line: "florence export -m ./clip --out ./clip-florence --format safetensors",
       does: "another family's model in our layout",
@@ -61,6 +69,12 @@ export const exportCommand = defineCommand<[], ExportCommandOptions>({
     }
     const source = await context.modelFolder(name);
     const computing = precision === "int8" ? "int8" : "float32";
+    if (await isDetectorFolder(source)) {
+      if (towers !== "both") {
+        throw new UserError("bad-argument", `export: a detector has no towers, got --towers ${towers}. Leave it out.`);
+      }
+      return exportDetector(context, { source, target, force: Boolean(force), format, precision, json: Boolean(json) });
+    }
     const model = await context.loadModel(name, { precision: computing, signal: context.signal });
     try {
       const request: ExportRequest = { source, model, target, force: Boolean(force) };
@@ -81,3 +95,34 @@ export const exportCommand = defineCommand<[], ExportCommandOptions>({
     }
   },
 });
+
+interface DetectorExport extends Pick<ExportCommandOptions, "format" | "precision"> {
+  readonly source: string;
+  readonly target: string;
+  readonly force: boolean;
+  readonly json: boolean;
+}
+
+async function exportDetector(
+  context: CommandContext,
+  { source, target, force, format, precision, json }: DetectorExport,
+): Promise<number> {
+  const computing = precision === "int8" ? "int8" : "float32";
+  const detector = await loadDetector(source, { precision: computing, signal: context.signal });
+  try {
+    const request = { source, detector, target, force };
+    const result =
+      format === "onnx"
+        ? await exportDetectorOnnx(request, computing)
+        : await exportDetectorFolder(request, precision === "float32" ? "F32" : "F16");
+    const { files, lowestIou } = result;
+    const checked = lowestIou === undefined ? "" : `  (checked: IoU of boxes ≥ ${lowestIou.toFixed(4)})`;
+    const { fingerprint } = detector;
+    await context.print(
+      json ? JSON.stringify({ folder: target, fingerprint, ...result }) : `${target}: ${files.join(", ")}${checked}`,
+    );
+    return exitCodes.ok;
+  } finally {
+    await detector.dispose();
+  }
+}

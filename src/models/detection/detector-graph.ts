@@ -2,7 +2,7 @@ import { mul, reshape } from "../../graph/broadcasting.ts";
 import { type DynamicAxis, type DynamicGraph, withDynamicAxes } from "../../graph/dynamic-axes.ts";
 import { sigmoid } from "../../graph/elementwise.ts";
 import { input, type Tensor } from "../../graph/tensor.ts";
-import { decodeBoxes } from "./anchors.ts";
+import { type AnchorGrid, decodeBoxes } from "./anchors.ts";
 import type { Detector } from "./detector.ts";
 
 /** Lengths to derive an open axis from. */
@@ -16,7 +16,44 @@ const probes = [2, 3, 5] as const;
  * Outputs: `boxes` [batch, A, 4] xyxy, pixels, not clipped; `scores` [batch, A, labels] in (0, 1), class times
  * centerness. Suppression is left to the caller.
  */
-export function detectorGraph(detector: Detector, { height, width }: { height: number; width: number }): DynamicGraph {
+export function detectorGraph(detector: Detector, size: PictureSize): DynamicGraph {
+  return openGraph(detector, size, (pixels, texts) => {
+    const { logits, deltas, centerness, grid } = detector.forward(pixels, texts, { wholeBatch: true });
+    const centre = reshape(sigmoid(centerness), [...centerness.shape, 1]);
+    return { boxes: decodeBoxes(deltas, grid), scores: mul(sigmoid(logits), centre) };
+  });
+}
+
+/**
+ * As {@link detectorGraph}, but with the head's own outputs `logits`, `deltas` and `centerness`, for `decodeDetections`:
+ * only boxes that are likely enough need to be worked out.
+ */
+export function detectorOutputsGraph(detector: Detector, size: PictureSize): DynamicGraph {
+  return openGraph(detector, size, (pixels, texts) => {
+    const { logits, deltas, centerness } = detector.forward(pixels, texts, { wholeBatch: true });
+    return { logits, deltas, centerness };
+  });
+}
+
+/** The anchors of a detector on pictures of this size. */
+export function detectorGrid(detector: Detector, { height, width }: PictureSize): AnchorGrid {
+  const { classes } = detector.config;
+  const texts = classes.kind === "text" ? input("texts", [1, classes.embedding]) : undefined;
+  return detector.forward(input("pixels", [1, height, width, 3], "uint8"), texts).grid;
+}
+
+interface PictureSize {
+  readonly height: number; // pixels
+  readonly width: number;
+}
+
+type Outputs = Record<string, Tensor>;
+
+function openGraph(
+  detector: Detector,
+  { height, width }: PictureSize,
+  outputs: (pixels: Tensor, texts: Tensor | undefined) => Outputs,
+): DynamicGraph {
   const { classes } = detector.config;
   const batchAxis: DynamicAxis = { name: "batch", probes, input: "pixels", axis: 0 };
   const labelAxis: DynamicAxis = { name: "labels", probes, input: "texts", axis: 0 };
@@ -24,12 +61,6 @@ export function detectorGraph(detector: Detector, { height, width }: { height: n
   return withDynamicAxes(axes, ({ batch = 1, labels = 1 }) => {
     const pixels = input("pixels", [batch, height, width, 3], "uint8");
     const texts = classes.kind === "text" ? input("texts", [labels, classes.embedding]) : undefined;
-    return scoredBoxes(detector, pixels, texts);
+    return outputs(pixels, texts);
   });
-}
-
-function scoredBoxes(detector: Detector, pixels: Tensor, texts: Tensor | undefined): Record<string, Tensor> {
-  const { logits, deltas, centerness, grid } = detector.forward(pixels, texts, { wholeBatch: true });
-  const centre = reshape(sigmoid(centerness), [...centerness.shape, 1]);
-  return { boxes: decodeBoxes(deltas, grid), scores: mul(sigmoid(logits), centre) };
 }

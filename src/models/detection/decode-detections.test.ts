@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { evaluate, randomData } from "../../../test/support/evaluate.ts";
 import { input } from "../../graph/tensor.ts";
-import { anchorGrid, decodeBoxes } from "../../models/detection/anchors.ts";
+import { anchorGrid, decodeBoxes } from "./anchors.ts";
 import { decodeDetections, type RawDetections } from "./decode-detections.ts";
 
 const grid = anchorGrid([
@@ -65,6 +65,28 @@ describe("decodeDetections", () => {
     expect(kept({ iouThreshold: 0.9, candidatesPerLevel: 1 })).toBe(1);
     expect(kept({ scoreThreshold: sigmoid(1.75), iouThreshold: 0.9 })).toBe(2);
     expect(kept({ scoreThreshold: 0.9 })).toBe(0);
+  });
+
+  it("takes the best of very many candidates, as sorting all of them would", () => {
+    const many = 40;
+    const logits = randomData([grid.count, many], "logits", -6, 2).map((value, i) => (i % 7 === 0 ? -1 : value)); // ties
+    const deltas = randomData([grid.count, 4], "deltas", -1, 1);
+    const centerness = new Float32Array(grid.count);
+    const options = { width, height, scoreThreshold: 1e-6, iouThreshold: 1, limit: 1e6 };
+    const decode = (candidatesPerLevel: number) => {
+      const [found] = decodeDetections({ logits, deltas, centerness }, grid, many, { ...options, candidatesPerLevel });
+      return [...(found?.scores ?? [])];
+    };
+    const levelSizes = grid.levels.map((level) => level.height * level.width * many);
+    let first = 0;
+    const expected = levelSizes.flatMap((length) => {
+      const ofLevel = [...logits.subarray(first, first + length)].map((logit) => sigmoid(logit) * sigmoid(0));
+      first += length;
+      return ofLevel.sort((a, b) => b - a).slice(0, 50);
+    });
+    const found = decode(50);
+    expect(found).toHaveLength(100);
+    for (const [i, score] of expected.sort((a, b) => b - a).entries()) expect(found[i]).toBeCloseTo(score, 6);
   });
 
   it("refuses outputs of another size", () => {

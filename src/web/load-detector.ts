@@ -1,0 +1,146 @@
+/// <reference lib="dom" preserve="true" />
+import * as ort from "onnxruntime-web/wasm";
+import type { Box } from "../core/boxes.ts";
+import { UserError } from "../core/errors.ts";
+import { restoreBox } from "../data/box-transforms/boxed-picture.ts";
+import { letterbox } from "../data/box-transforms/resize-boxes.ts";
+import { decodeScoredBoxes } from "../models/detection/decode-scored-boxes.ts";
+import { type ExportedDetector, exportedDetectorSchema } from "../models/exported-detector.ts";
+import { exportedModelFile } from "../models/exported-model.ts";
+import { decodeImage, fetchFile, type ImageSource } from "./image-decoding.ts";
+import type { LoadOptions } from "./load-model.ts";
+
+/** Something that was found in a picture. */
+export interface WebDetection {
+  readonly box: Box; // xyxy, pixels of the picture as it is shown
+  readonly class: number; // of the detector's names, or of the rows of `texts`
+  readonly score: number; // in (0, 1)
+}
+
+export interface WebDetectOptions {
+  /** Class embeddings of length 1, one a label, for a detector whose classes are texts; from the model it names. */
+  readonly texts?: readonly Float32Array[];
+  readonly scoreThreshold?: number; // 0.3
+  readonly nmsThreshold?: number; // IoU; 0.6
+  readonly maxDetections?: number; // of a picture; 100
+}
+
+/** An exported detector in the browser. */
+export interface WebDetector {
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly classes: ExportedDetector["classes"];
+  /** What is in each picture, best first. */
+  detect(images: readonly ImageSource[], options?: WebDetectOptions): Promise<WebDetection[][]>;
+  /** Frees the session; the detector is unusable afterwards. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * Loads a folder that `florence export` wrote of a detector. The file is fetched when it is first used.
+ *
+ * @param address  of the folder
+ * @throws UserError naming the file that is missing or not as it should be
+ */
+export async function loadDetector(address: string | URL, options: LoadOptions = {}): Promise<WebDetector> {
+  if (options.wasmPaths !== undefined) ort.env.wasm.wasmPaths = options.wasmPaths as string;
+  if (options.threads !== undefined) ort.env.wasm.numThreads = options.threads;
+  const folder = new URL(`${String(address).replace(/\/+$/, "")}/`, globalThis.location?.href);
+  const path = new URL(exportedModelFile, folder).href;
+  const parsed = exportedDetectorSchema.safeParse(await (await fetchFile(path)).json().catch(() => undefined));
+  if (parsed.success) return new ExportedWebDetector(folder, parsed.data);
+  const issue = parsed.error.issues[0];
+  const field = issue?.path.join(".") || "the whole";
+  throw new UserError("unsupported", `${path}: ${field} is not right: ${issue?.message}. Export a detector there.`);
+}
+
+class ExportedWebDetector implements WebDetector {
+  readonly #folder: URL;
+  readonly #description: ExportedDetector;
+  #session: Promise<ort.InferenceSession> | undefined;
+
+  constructor(folder: URL, description: ExportedDetector) {
+    this.#folder = folder;
+    this.#description = description;
+  }
+
+  get name(): string {
+    return this.#description.name;
+  }
+
+  get fingerprint(): string {
+    return this.#description.fingerprint;
+  }
+
+  get classes(): ExportedDetector["classes"] {
+    return this.#description.classes;
+  }
+
+  async detect(images: readonly ImageSource[], options: WebDetectOptions = {}): Promise<WebDetection[][]> {
+    const texts = this.#textsOf(options.texts);
+    const session = await this.#opened();
+    const results: WebDetection[][] = [];
+    for (const source of images) results.push(await this.#detectOne(session, source, texts, options));
+    return results;
+  }
+
+  async dispose(): Promise<void> {
+    const session = await this.#session;
+    this.#session = undefined;
+    await session?.release();
+  }
+
+  async #detectOne(
+    session: ort.InferenceSession,
+    source: ImageSource,
+    texts: ort.Tensor | undefined,
+    { scoreThreshold = 0.3, nmsThreshold = 0.6, maxDetections = 100 }: WebDetectOptions,
+  ): Promise<WebDetection[]> {
+    const { width, height, filter, grey, align } = this.#description.canvas;
+    const image = await decodeImage(source);
+    const placed = letterbox({ image, boxes: [] }, width, height, { filter, grey, align });
+    const pixels = new ort.Tensor("uint8", placed.image.data, [1, height, width, 3]);
+    const outputs = await session.run(texts ? { pixels, texts } : { pixels });
+    const [boxes, scores] = [outputs.boxes?.data as Float32Array, outputs.scores?.data as Float32Array];
+    const found = decodeScoredBoxes(boxes, scores, {
+      ...{ width, height, scoreThreshold },
+      ...{ iouThreshold: nmsThreshold, limit: maxDetections },
+    });
+    return [...found.scores].map((score, i) => {
+      const at = 4 * i;
+      const box: Box = [found.boxes[at], found.boxes[at + 1], found.boxes[at + 2], found.boxes[at + 3]];
+      return { box: restoreBox(box, placed.placement, image), class: found.classes[i] as number, score };
+    });
+  }
+
+  #textsOf(texts: readonly Float32Array[] | undefined): ort.Tensor | undefined {
+    const { classes, name } = this.#description;
+    if (classes.kind === "fixed") {
+      if (texts === undefined) return undefined;
+      throw new UserError("bad-argument", `${name}: its classes are fixed, got texts. Leave them out.`);
+    }
+    const rule = `${name}: texts must be class embeddings of ${classes.embedding} numbers, one a label`;
+    if (!texts || texts.length === 0 || texts.some((row) => row.length !== classes.embedding)) {
+      const got = texts && texts.length > 0 ? "others" : "none";
+      throw new UserError("bad-argument", `${rule}, got ${got}. Embed the labels with ${classes.embedder.name}.`);
+    }
+    const flat = new Float32Array(texts.length * classes.embedding);
+    for (const [i, row] of texts.entries()) flat.set(row, i * classes.embedding);
+    return new ort.Tensor("float32", flat, [texts.length, classes.embedding]);
+  }
+
+  #opened(): Promise<ort.InferenceSession> {
+    if (this.#session) return this.#session;
+    const session = this.#createSession();
+    this.#session = session;
+    session.catch(() => {
+      this.#session = undefined; // a failed download may be tried again
+    });
+    return session;
+  }
+
+  async #createSession(): Promise<ort.InferenceSession> {
+    const bytes = await (await fetchFile(new URL(this.#description.file, this.#folder).href)).arrayBuffer();
+    return ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
+  }
+}

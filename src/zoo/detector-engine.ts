@@ -1,0 +1,120 @@
+import type { Precision } from "../core/precision.ts";
+import { encodeOnnx } from "../graph/onnx-encoding.ts";
+import type { AnchorGrid } from "../models/detection/anchors.ts";
+import { type DecodeOptions, decodeDetections, type FoundBoxes } from "../models/detection/decode-detections.ts";
+import { Detector } from "../models/detection/detector.ts";
+import { detectorGrid, detectorOutputsGraph } from "../models/detection/detector-graph.ts";
+import { namedParameters } from "../nn/module.ts";
+import { type Feed, InferenceSession } from "../runtime/inference-session.ts";
+import type { NamedClasses } from "./detector-config.ts";
+import { detectorFingerprint, type ReadDetector, readDetector } from "./detector-files.ts";
+
+/** What the owner of an engine in another thread knows of its detector. */
+export interface DetectorFacts {
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly classes: NamedClasses;
+  readonly embedDim: number | undefined;
+  readonly preprocessing: ReadDetector["preprocessing"];
+  readonly coarsestStride: number;
+}
+
+export interface DetectorEngineOptions {
+  readonly precision: Precision;
+  readonly threads?: number | undefined;
+}
+
+/** Pictures of one size. */
+export interface DetectorRun {
+  readonly pixels: Uint8Array; // [count, height, width, 3]
+  readonly count: number;
+  readonly height: number;
+  readonly width: number;
+  readonly texts?: Float32Array | undefined; // [K, D]
+  readonly decode: Omit<DecodeOptions, "width" | "height">;
+}
+
+interface Engine {
+  readonly session: InferenceSession;
+  readonly grid: AnchorGrid;
+}
+
+/** Each holds a copy of the weights; pictures padded to whole strides come in a handful of sizes. */
+const mostSessions = 6;
+
+/**
+ * A detector's weights and its sessions, one a size of picture, open in batch and labels. It computes in the calling
+ * thread: it lives in a worker, see `detector-worker.ts`.
+ */
+export class DetectorEngine {
+  readonly facts: DetectorFacts;
+  readonly #detector: Detector;
+  readonly #read: ReadDetector;
+  readonly #options: DetectorEngineOptions;
+  readonly #engines = new Map<string, Promise<Engine>>(); // by size, the one used last at the end
+
+  private constructor(read: ReadDetector, options: DetectorEngineOptions) {
+    const { name, architecture, classes, preprocessing } = read;
+    this.#read = read;
+    this.#options = options;
+    this.#detector = new Detector(architecture);
+    this.facts = {
+      name,
+      fingerprint: detectorFingerprint(read, options.precision),
+      classes,
+      embedDim: architecture.classes.kind === "text" ? architecture.classes.embedding : undefined,
+      preprocessing,
+      coarsestStride: architecture.strides.at(-1) as number,
+    };
+  }
+
+  /** Strict: a missing, extra or misshapen tensor is an error that names it. */
+  static async load(folder: string, options: DetectorEngineOptions): Promise<DetectorEngine> {
+    return new DetectorEngine(await readDetector(folder), options);
+  }
+
+  /** One entry a picture; boxes in pixels of what was given. */
+  async detect({ pixels, count, height, width, texts, decode }: DetectorRun): Promise<FoundBoxes[]> {
+    const { session, grid } = await this.#engineFor(height, width);
+    const feeds: Record<string, Feed> = { pixels: { data: pixels, dims: [count, height, width, 3] } };
+    const { embedDim } = this.facts;
+    if (texts && embedDim) feeds.texts = { data: texts, dims: [texts.length / embedDim, embedDim] };
+    const raw = await session.runAll(feeds, ["logits", "deltas", "centerness"]);
+    const classCount = raw.logits.length / raw.centerness.length;
+    return decodeDetections(raw, grid, classCount, { ...decode, width, height });
+  }
+
+  async dispose(): Promise<void> {
+    const engines = await Promise.allSettled(this.#engines.values());
+    this.#engines.clear();
+    for (const engine of engines) if (engine.status === "fulfilled") await engine.value.session.release();
+  }
+
+  async #engineFor(height: number, width: number): Promise<Engine> {
+    const key = `${height}×${width}`;
+    const engine = this.#engines.get(key) ?? this.#load(height, width);
+    this.#engines.delete(key);
+    this.#engines.set(key, engine);
+    if (this.#engines.size > mostSessions) {
+      const [oldest] = this.#engines.keys();
+      const dropped = this.#engines.get(oldest as string);
+      this.#engines.delete(oldest as string);
+      await (await dropped)?.session.release();
+    }
+    return engine;
+  }
+
+  async #load(height: number, width: number): Promise<Engine> {
+    const { precision, threads } = this.#options;
+    const encoded = encodeOnnx({
+      ...detectorOutputsGraph(this.#detector, { height, width }),
+      parameters: namedParameters(this.#detector),
+      weights: this.#read.weights,
+      precision,
+      externalWeights: true,
+      separateBias: true,
+    });
+    const session = await InferenceSession.load(encoded, threads);
+    return { session, grid: detectorGrid(this.#detector, { height, width }) };
+  }
+}
