@@ -6,11 +6,11 @@ import { encodeOnnx } from "../graph/onnx-encoding.ts";
 import { imageTowerGraph, textLengthOf, textTowerGraph, textTreeGraph } from "../models/tower-graphs.ts";
 import { TwoTower } from "../models/two-tower.ts";
 import { namedParameters } from "../nn/module.ts";
-import { type Feed, InferenceSession } from "../runtime/inference-session.ts";
+import { InferenceSession } from "../runtime/inference-session.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
 import { embedTokenized } from "./text-batches.ts";
-import { embedTextTrees, type TokenTree } from "./text-trees.ts";
+import { embedTextTrees, feedsOfTree } from "./text-trees.ts";
 
 /** What the owner of an engine in another thread knows of its model. */
 export interface ModelFacts {
@@ -87,7 +87,7 @@ export class ModelEngine {
       return embedTextTrees(texts, {
         tokenizer,
         width,
-        run: (tree) => session.run(feedsOf(tree), "embedding"),
+        run: (tree) => session.run(feedsOfTree(tree), "embedding"),
         signal,
       });
     }
@@ -126,16 +126,6 @@ export class ModelEngine {
     for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);
     return session;
   }
-}
-
-function feedsOf({ ids, positions, visible, ends }: TokenTree): Record<keyof TokenTree, Feed> {
-  const tokens = ids.length;
-  return {
-    ids: { data: ids, dims: [tokens] },
-    positions: { data: positions, dims: [tokens] },
-    visible: { data: visible, dims: [tokens, tokens] },
-    ends: { data: ends, dims: [ends.length] },
-  };
 }
 
 /** SHA-256 over everything that decides an embedding: weights by name, architecture, preprocessing, tokenizer, precision. */

@@ -1,6 +1,7 @@
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
+import type { Feed } from "../runtime/inference-session.ts";
 
-/** Texts as a tree of their tokens, parents first; a run's feeds (see `textTreeGraph`). */
+/** Texts as a tree of their tokens, parents first; as the inputs of `textTreeGraph`. */
 export interface TokenTree {
   readonly ids: Int32Array; // [N]
   readonly positions: Int32Array; // [N]
@@ -44,6 +45,17 @@ export async function embedTextTrees(texts: readonly string[], options: TextTree
     from += textOf.length;
   }
   return results;
+}
+
+/** What a run of `textTreeGraph` is given. */
+export function feedsOfTree({ ids, positions, visible, ends }: TokenTree): Record<keyof TokenTree, Feed> {
+  const tokens = ids.length;
+  return {
+    ids: { data: ids, dims: [tokens] },
+    positions: { data: positions, dims: [tokens] },
+    visible: { data: visible, dims: [tokens, tokens] },
+    ends: { data: ends, dims: [ends.length] },
+  };
 }
 
 /** Token by token; the shorter first where one begins the other. */
