@@ -1,6 +1,7 @@
 import { type DynamicAxis, type DynamicGraph, withDynamicAxes } from "../graph/dynamic-axes.ts";
 import { input } from "../graph/tensor.ts";
 import { textInputs } from "./text-encoder/text-batch.ts";
+import { textTreeInputs } from "./text-encoder/text-tree.ts";
 import type { TwoTower } from "./two-tower.ts";
 
 /** Texts of fewer tokens than this cannot show how a graph depends on their length. */
@@ -31,6 +32,20 @@ export function textTowerGraph(tower: TwoTower, contextLength: number): DynamicG
   const axes = [batchOf("ids"), ...(textLengthOf(contextLength) === "dynamic" ? [tokens] : [])];
   return withDynamicAxes(axes, ({ batch = 1, tokens: length = contextLength }) => ({
     embedding: tower.embedTexts(textInputs(batch, length, "")),
+  }));
+}
+
+/**
+ * The text tower for any tree of texts: `ids` and `positions` int32 [tokens], `visible` float32 [tokens, tokens] and
+ * `ends` int32 [texts] → `embedding` [texts, D], of length 1.
+ *
+ * @param tower  one that {@link TwoTower.readsTextTrees}
+ */
+export function textTreeGraph(tower: TwoTower): DynamicGraph {
+  const tokens: DynamicAxis = { name: "tokens", probes: [5, 7, 11], input: "ids", axis: 0 };
+  const texts: DynamicAxis = { name: "texts", probes: [2, 3, 4], input: "ends", axis: 0 };
+  return withDynamicAxes([tokens, texts], ({ tokens: length = 5, texts: count = 2 }) => ({
+    embedding: tower.embedTextTree(textTreeInputs(length, count)),
   }));
 }
 

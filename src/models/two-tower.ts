@@ -7,6 +7,7 @@ import type { ForwardOptions } from "./image-encoder/coswin.ts";
 import { createImageEncoder, type ImageEncoder, type ImageEncoderConfig } from "./image-encoder/image-encoder.ts";
 import type { TextBatch } from "./text-encoder/text-batch.ts";
 import { createTextEncoder, type TextEncoder, type TextEncoderConfig } from "./text-encoder/text-encoder.ts";
+import type { TextTree } from "./text-encoder/text-tree.ts";
 
 export interface TwoTowerConfig {
   image: ImageEncoderConfig;
@@ -63,6 +64,19 @@ export class TwoTower {
   /** @returns  [B, D], of length 1 */
   embedTexts(batch: TextBatch): Tensor {
     return this.embedTextFeatures(this.textEncoder.forward(batch));
+  }
+
+  /** Whether {@link embedTextTree} is there for its text encoder: one in which a token's state knows only what is before it. */
+  get readsTextTrees(): boolean {
+    return "forwardTree" in this.textEncoder;
+  }
+
+  /** @returns  [T, D], of length 1 */
+  embedTextTree(tree: TextTree): Tensor {
+    const encoder = this.textEncoder;
+    if (!("forwardTree" in encoder))
+      throw new ShapeError("TwoTower.embedTextTree: the text encoder must be causal, it is not");
+    return this.embedTextFeatures(encoder.forwardTree(tree));
   }
 
   /** @param features  [B, F], what the text encoder gives; lets a frozen one run once, ahead of training */

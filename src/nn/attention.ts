@@ -35,31 +35,27 @@ export class Attention {
   }
 
   /**
-   * What one token of each set gathers: `forward`'s row of it, without the work for the others.
+   * What some tokens of each set gather: `forward`'s rows of them, without the work for the others.
    *
    * @param x      [B, N, C]
-   * @param query  [B, 1, C], the token of `x`
-   * @param bias   added to the scores, broadcast to [B, heads, 1, N]
-   * @returns      [B, 1, C]
+   * @param query  [B, Q, C], tokens of `x`
+   * @param bias   added to the scores, broadcast to [B, heads, Q, N]
+   * @returns      [B, Q, C]
    */
-  forwardOne(x: Tensor, query: Tensor, bias?: Tensor): Tensor {
+  forwardSome(x: Tensor, query: Tensor, bias?: Tensor): Tensor {
     const [batch, tokens, width] = x.shape;
     const heads = this.#heads;
     const headWidth = width / heads;
-    const queries = this.#project(query, 0, width);
+    const queries = byHead(this.#project(query, 0, width), heads);
     const joint = this.#project(x, width, 3 * width);
     const parts = transpose(reshape(joint, [batch, tokens, 2, heads, headWidth]), [2, 0, 3, 1, 4]);
     const [keys, values] = split(parts, 0, [1, 1]).map((part) => reshape(part, [batch, heads, tokens, headWidth])) as [
       Tensor,
       Tensor,
     ];
-    // One query a head, so [B, 1, C] is [B, heads, 1, headWidth] as it stands.
-    const scores = matmul(reshape(queries, [batch, heads, 1, headWidth]), keys, {
-      transposeB: true,
-      scale: headWidth ** -0.5,
-    });
-    const mixed = matmul(softmax(bias ? add(scores, bias) : scores), values); // [B, heads, 1, headWidth]
-    return this.proj.forward(reshape(mixed, [batch, 1, width]));
+    const scores = matmul(queries, keys, { transposeB: true, scale: headWidth ** -0.5 });
+    const mixed = matmul(softmax(bias ? add(scores, bias) : scores), values); // [B, heads, Q, headWidth]
+    return this.proj.forward(joinHeads(mixed));
   }
 
   /** Some outputs of the joint projection; an adapter beside it has no part of its own for them. */
@@ -87,5 +83,20 @@ export function attend(joint: Tensor, heads: number, adjust: (scores: Tensor) =>
   ) as [Tensor, Tensor, Tensor];
   const scores = adjust(matmul(queries, keys, { transposeB: true, scale: headWidth ** -0.5 }));
   const mixed = matmul(softmax(scores), values); // [B, heads, N, headWidth]
-  return reshape(transpose(mixed, [0, 2, 1, 3]), [batch, tokens, width]);
+  return joinHeads(mixed);
+}
+
+/** [B, N, C] → [B, heads, N, C / heads] */
+function byHead(x: Tensor, heads: number): Tensor {
+  const [batch, tokens, width] = x.shape;
+  const headWidth = width / heads;
+  if (tokens === 1) return reshape(x, [batch, heads, 1, headWidth]); // the same memory, nothing to move
+  return transpose(reshape(x, [batch, tokens, heads, headWidth]), [0, 2, 1, 3]);
+}
+
+/** [B, heads, N, C / heads] → [B, N, C] */
+function joinHeads(x: Tensor): Tensor {
+  const [batch, heads, tokens, headWidth] = x.shape;
+  const shape = [batch, tokens, heads * headWidth];
+  return reshape(tokens === 1 ? x : transpose(x, [0, 2, 1, 3]), shape);
 }

@@ -35,16 +35,16 @@ export class TransformerBlock {
   }
 
   /**
-   * `forward`'s result for one token of each set: all that a last block is asked for where the pooled feature is a
+   * `forward`'s result for some tokens of each set: all that a last block is asked for where the pooled feature is a
    * single token's, at a sixth of the work.
    *
    * @param x     [B, N, C]
-   * @param pick  takes that token of [B, N, C], giving [B, 1, C]
-   * @param bias  as `Attention.forwardOne` takes it
+   * @param pick  takes those tokens of [B, N, C], giving [B, Q, C]
+   * @param bias  as `Attention.forwardSome` takes it
    */
-  forwardOne(x: Tensor, pick: (tokens: Tensor) => Tensor, bias?: Tensor): Tensor {
+  forwardSome(x: Tensor, pick: (tokens: Tensor) => Tensor, bias?: Tensor): Tensor {
     const normed = this.norm1.forward(x);
-    const attended = add(pick(x), this.attn.forwardOne(normed, pick(normed), bias));
+    const attended = add(pick(x), this.attn.forwardSome(normed, pick(normed), bias));
     return add(attended, this.mlp.forward(this.norm2.forward(attended)));
   }
 }

@@ -3,13 +3,14 @@ import type { Precision } from "../core/precision.ts";
 import type { Scoring } from "../core/scoring.ts";
 import type { DynamicGraph } from "../graph/dynamic-axes.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
-import { imageTowerGraph, textLengthOf, textTowerGraph } from "../models/tower-graphs.ts";
+import { imageTowerGraph, textLengthOf, textTowerGraph, textTreeGraph } from "../models/tower-graphs.ts";
 import { TwoTower } from "../models/two-tower.ts";
 import { namedParameters } from "../nn/module.ts";
 import { InferenceSession } from "../runtime/inference-session.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
 import { embedTokenized } from "./text-batches.ts";
+import { embedTextTrees, feedsOfTree } from "./text-trees.ts";
 
 /** What the owner of an engine in another thread knows of its model. */
 export interface ModelFacts {
@@ -80,13 +81,23 @@ export class ModelEngine {
   /** @returns  [texts, D], in the order of the texts */
   async texts(texts: readonly string[], signal: AbortSignal): Promise<Float32Array> {
     const { tokenizer, architecture } = this.#checkpoint;
+    const width = architecture.embedding;
+    if (this.#tower.readsTextTrees) {
+      const session = await this.#session("text", () => textTreeGraph(this.#tower));
+      return embedTextTrees(texts, {
+        tokenizer,
+        width,
+        run: (tree) => session.run(feedsOfTree(tree), "embedding"),
+        signal,
+      });
+    }
     const session = await this.#session("text", () => textTowerGraph(this.#tower, tokenizer.contextLength));
     const isOpen = textLengthOf(tokenizer.contextLength) === "dynamic";
     const run = (ids: Int32Array, mask: Float32Array, rows: number) => {
       const dims = [rows, ids.length / rows];
       return session.run({ ids: { data: ids, dims }, mask: { data: mask, dims } }, "embedding");
     };
-    return embedTokenized(texts, { tokenizer, isOpen, width: architecture.embedding, run, signal });
+    return embedTokenized(texts, { tokenizer, isOpen, width, run, signal });
   }
 
   async dispose(): Promise<void> {

@@ -79,7 +79,7 @@ export class VisionTransformer {
     // Who wants the pooled feature alone does not pay for the last block's other tokens, and the other way round.
     const last = this.blocks.at(-1) as TransformerBlock;
     const level = map.with(slice(last.forward(x), 1, 1, x.shape[1]));
-    const pooled = last.forwardOne(x, (tokens) => slice(tokens, 1, 0, 1)); // [B, 1, width]
+    const pooled = last.forwardSome(x, (tokens) => slice(tokens, 1, 0, 1)); // [B, 1, width]
     return { levels: [level], pooled: this.norm.forward(reshape(pooled, [batch, channels])) };
   }
 }

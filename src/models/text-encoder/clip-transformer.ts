@@ -1,7 +1,7 @@
 import type { ActivationName } from "../../graph/activations.ts";
 import { add, mul, reshape } from "../../graph/broadcasting.ts";
 import { sub } from "../../graph/elementwise.ts";
-import { embedding } from "../../graph/indexing.ts";
+import { embedding, gather } from "../../graph/indexing.ts";
 import { matmul } from "../../graph/matrix.ts";
 import { slice } from "../../graph/shaping.ts";
 import { constant, Parameter, type Tensor } from "../../graph/tensor.ts";
@@ -9,6 +9,7 @@ import { LayerNorm } from "../../nn/layer-norm.ts";
 import { normal } from "../../nn/module.ts";
 import { TransformerBlock } from "../../nn/transformer-block.ts";
 import { lastTokenMask, type TextBatch } from "./text-batch.ts";
+import type { TextTree } from "./text-tree.ts";
 
 export interface ClipTransformerConfig {
   kind: "clip-transformer";
@@ -73,8 +74,27 @@ export class ClipTransformer {
     const last = reshape(lastTokenMask(mask), [texts, 1, tokens]);
     const bias = mul(sub(reshape(mask, [texts, 1, 1, tokens]), 1), 1e9); // the last token sees all but the padding
     const lastBlock = this.blocks.at(-1) as TransformerBlock;
-    const state = lastBlock.forwardOne(x, (states) => matmul(last, states), bias);
+    const state = lastBlock.forwardSome(x, (states) => matmul(last, states), bias);
     return this.norm.forward(reshape(state, [texts, width]));
+  }
+
+  /**
+   * `forward`'s result for the texts of a tree, at the cost of its tokens alone.
+   *
+   * @returns  [texts, width]
+   */
+  forwardTree({ ids, positions, visible, ends }: TextTree): Tensor {
+    const { width } = this.#config;
+    const [tokens] = ids.shape;
+    const [texts] = ends.shape;
+    const embedded = add(embedding(this.tokenEmbedding, ids), embedding(this.positionEmbedding, positions));
+    const bias = mul(sub(visible, 1), 1e9);
+    let x = reshape(embedded, [1, tokens, width]);
+    for (const block of this.blocks.slice(0, -1)) x = block.forward(x, reshape(bias, [1, 1, tokens, tokens]));
+    const lastBlock = this.blocks.at(-1) as TransformerBlock;
+    const lastBias = reshape(gather(bias, ends), [1, 1, texts, tokens]);
+    const states = lastBlock.forwardSome(x, (all) => gather(all, ends, 1), lastBias); // [1, texts, width]
+    return this.norm.forward(reshape(states, [texts, width]));
   }
 }
 

@@ -59,7 +59,7 @@ export class SiglipTransformer {
     let x = add(embedding(this.tokenEmbedding, ids), slice(this.positionEmbedding, 0, 0, tokens));
     for (const block of this.blocks.slice(0, -1)) x = block.forward(x);
     const last = reshape(lastTokenMask(mask), [texts, 1, tokens]);
-    const state = (this.blocks.at(-1) as TransformerBlock).forwardOne(x, (states) => matmul(last, states));
+    const state = (this.blocks.at(-1) as TransformerBlock).forwardSome(x, (states) => matmul(last, states));
     return this.head.forward(this.norm.forward(reshape(state, [texts, this.#config.width])));
   }
 }
