@@ -48,12 +48,12 @@ export { zeroShotClassifier } from "./tasks/classification/zero-shot-classifier.
 export { type DetectedFile, detectFiles } from "./tasks/detection/detection.ts";
 export { DetectionObjective } from "./tasks/detection/detection-objective.ts";
 export { type DetectionRecipe, detectionRecipe } from "./tasks/detection/detection-recipe.ts";
-export { NamedProposals } from "./tasks/detection/named-proposals.ts";
-export { PictureDetector } from "./tasks/detection/picture-detector.ts";
-export { detectSet, scoreDetections } from "./tasks/detection/score-detections.ts";
 export { labelFolder } from "./tasks/detection/labelling/label-folder.ts";
 export { writeReviewPage } from "./tasks/detection/labelling/review-page.ts";
 export { writeLabels } from "./tasks/detection/labelling/write-labels.ts";
+export { NamedProposals } from "./tasks/detection/named-proposals.ts";
+export { PictureDetector } from "./tasks/detection/picture-detector.ts";
+export { detectSet, scoreDetections } from "./tasks/detection/score-detections.ts";
 export { fineTuneRecipe } from "./tasks/fine-tune/recipe.ts";
 export { TunedClassifier } from "./tasks/fine-tune/tuned-classifier.ts";
 export { fitLinearProbe } from "./tasks/linear-probe/linear-probe.ts";

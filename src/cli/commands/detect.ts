@@ -48,9 +48,12 @@ its crop (--method crops); a detector with classes of its own names them by itse
 among its classes, or, where its classes are texts, are whatever you like. Boxes are left, top, right, bottom in pixels
 of the picture as it is shown.`,
   examples: [
-    { line: 'florence detect photo.jpg --labels "cat,dog,bicycle"', does: "boxes of three kinds of things" },
     {
-      line: 'florence detect photos/ --labels "pothole" --draw found --json > found.jsonl',
+      line: 'florence detect photo.jpg --detector runs/objects/detector --labels "cat,dog,bicycle"',
+      does: "boxes of three kinds of things",
+    },
+    {
+      line: 'florence detect photos/ --detector runs/objects/detector --labels "pothole" --draw found --json > found.jsonl',
       does: "a folder, as JSON lines and as pictures with the boxes drawn",
     },
     {
@@ -58,11 +61,11 @@ of the picture as it is shown.`,
       does: "by a detector of your own: all of its classes",
     },
     {
-      line: 'florence detect photos/ --like "mug=mug.jpg:120,80,360,340" --like mug=other-mug.jpg',
+      line: 'florence detect photos/ -d runs/objects/detector --like "mug=mug.jpg:120,80,360,340" --like mug=other-mug.jpg',
       does: "more like two examples, the first a box of a picture",
     },
     {
-      line: 'florence detect photos/ --labels "cat,dog" --model openai/clip-vit-base-patch32',
+      line: 'florence detect photos/ -d runs/objects/detector --labels "cat,dog" --model openai/clip-vit-base-patch32',
       does: "boxes named by another image–text model",
     },
   ],
@@ -75,7 +78,7 @@ of the picture as it is shown.`,
       "an example of what to look for, or a box of one; may be given several times",
       collect,
     );
-    command.option("-d, --detector <name|dir>", "a bundled detector, or a detector's folder", "florence-nano-detector");
+    command.requiredOption("-d, --detector <dir>", "a detector's folder, as training leaves it; none is bundled yet");
     command.addOption(
       new Option("--method <how>", "who names the boxes; as the detector suits if left out").choices(namingMethods),
     );
