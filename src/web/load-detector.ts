@@ -6,9 +6,8 @@ import { restoreBox } from "../data/box-transforms/boxed-picture.ts";
 import { letterbox } from "../data/box-transforms/resize-boxes.ts";
 import { decodeScoredBoxes } from "../models/detection/decode-scored-boxes.ts";
 import { type ExportedDetector, exportedDetectorSchema } from "../models/exported-detector.ts";
-import { exportedModelFile } from "../models/exported-model.ts";
-import { decodeImage, fetchFile, type ImageSource } from "./image-decoding.ts";
-import type { LoadOptions } from "./load-model.ts";
+import { createSession, type LoadOptions, openExportedFolder } from "./exported-folder.ts";
+import { decodeImage, type ImageSource } from "./image-decoding.ts";
 
 /** Something that was found in a picture. */
 export interface WebDetection {
@@ -43,15 +42,13 @@ export interface WebDetector {
  * @throws UserError naming the file that is missing or not as it should be
  */
 export async function loadDetector(address: string | URL, options: LoadOptions = {}): Promise<WebDetector> {
-  if (options.wasmPaths !== undefined) ort.env.wasm.wasmPaths = options.wasmPaths as string;
-  if (options.threads !== undefined) ort.env.wasm.numThreads = options.threads;
-  const folder = new URL(`${String(address).replace(/\/+$/, "")}/`, globalThis.location?.href);
-  const path = new URL(exportedModelFile, folder).href;
-  const parsed = exportedDetectorSchema.safeParse(await (await fetchFile(path)).json().catch(() => undefined));
-  if (parsed.success) return new ExportedWebDetector(folder, parsed.data);
-  const issue = parsed.error.issues[0];
-  const field = issue?.path.join(".") || "the whole";
-  throw new UserError("unsupported", `${path}: ${field} is not right: ${issue?.message}. Export a detector there.`);
+  const { folder, description } = await openExportedFolder(
+    address,
+    exportedDetectorSchema,
+    "Export a detector there.",
+    options,
+  );
+  return new ExportedWebDetector(folder, description);
 }
 
 class ExportedWebDetector implements WebDetector {
@@ -131,16 +128,11 @@ class ExportedWebDetector implements WebDetector {
 
   #opened(): Promise<ort.InferenceSession> {
     if (this.#session) return this.#session;
-    const session = this.#createSession();
+    const session = createSession(this.#folder, this.#description.file);
     this.#session = session;
     session.catch(() => {
       this.#session = undefined; // a failed download may be tried again
     });
     return session;
-  }
-
-  async #createSession(): Promise<ort.InferenceSession> {
-    const bytes = await (await fetchFile(new URL(this.#description.file, this.#folder).href)).arrayBuffer();
-    return ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
   }
 }

@@ -5,15 +5,9 @@ import { ClipTokenizer } from "../data/tokenizers/clip-bpe.ts";
 import { encodeBatch, type Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import { parseVocabulary, WordPieceTokenizer } from "../data/tokenizers/wordpiece.ts";
 import { preprocess } from "../data/transforms.ts";
-import { type ExportedModel, exportedModelFile, exportedModelSchema } from "../models/exported-model.ts";
+import { type ExportedModel, exportedModelSchema } from "../models/exported-model.ts";
+import { createSession, type LoadOptions, openExportedFolder } from "./exported-folder.ts";
 import { decodeImage, fetchFile, type ImageSource } from "./image-decoding.ts";
-
-export interface LoadOptions {
-  /** Where onnxruntime-web's .wasm file lies, if the bundler does not place it beside the script. */
-  readonly wasmPaths?: string | { readonly mjs?: string; readonly wasm?: string };
-  /** Threads of onnxruntime-web; more than one needs a cross-origin isolated page. */
-  readonly threads?: number;
-}
 
 /** A model in the browser: as `FlorenceModel` in Node, pictures given in any form the browser decodes. */
 export interface WebModel {
@@ -41,17 +35,13 @@ const textsPerRun = 32;
  * @throws UserError naming the file that is missing or not as it should be
  */
 export async function loadModel(address: string | URL, options: LoadOptions = {}): Promise<WebModel> {
-  if (options.wasmPaths !== undefined) ort.env.wasm.wasmPaths = options.wasmPaths as string;
-  if (options.threads !== undefined) ort.env.wasm.numThreads = options.threads;
-  const folder = new URL(`${String(address).replace(/\/+$/, "")}/`, globalThis.location?.href);
-  const path = new URL(exportedModelFile, folder).href;
-  const parsed = exportedModelSchema.safeParse(await (await fetchFile(path)).json().catch(() => undefined));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const field = issue?.path.join(".") || "the whole";
-    throw new UserError("unsupported", `${path}: ${field} is not right: ${issue?.message}. Export the model anew.`);
-  }
-  return new ExportedWebModel(folder, parsed.data);
+  const { folder, description } = await openExportedFolder(
+    address,
+    exportedModelSchema,
+    "Export the model anew.",
+    options,
+  );
+  return new ExportedWebModel(folder, description);
 }
 
 class ExportedWebModel implements WebModel {
@@ -124,18 +114,13 @@ class ExportedWebModel implements WebModel {
   async #run(file: string, feeds: Record<string, ort.Tensor>, rows: number): Promise<Float32Array[]> {
     let session = this.#sessions.get(file);
     if (!session) {
-      session = this.#createSession(file);
+      session = createSession(this.#folder, file);
       this.#sessions.set(file, session);
       session.catch(() => this.#sessions.delete(file)); // a failed download may be tried again
     }
     const { embedding } = await (await session).run(feeds);
     const matrix = embedding?.data as Float32Array;
     return Array.from({ length: rows }, (_, i) => matrix.slice(i * this.embedDim, (i + 1) * this.embedDim));
-  }
-
-  async #createSession(file: string): Promise<ort.InferenceSession> {
-    const bytes = await (await fetchFile(new URL(file, this.#folder).href)).arrayBuffer();
-    return ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], logSeverityLevel: 3 });
   }
 
   async #readTokenizer(config: NonNullable<ExportedModel["text"]>["tokenizer"]): Promise<Tokenizer> {
