@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { type Progress, startProgress } from "../io/progress.ts";
 import { averageTextEmbeddings } from "../tasks/classification/text-averages.ts";
 import { requireCoSwin } from "../tasks/detection/detector-start.ts";
 import { type DetectorPretrainRecipe, parseDetectorRecipe } from "../tasks/detection/pretrain-recipe.ts";
@@ -9,6 +8,7 @@ import { savePretrainedDetector } from "../training/save-pretrained-detector.ts"
 import { readCheckpoint } from "../zoo/checkpoint-formats.ts";
 import type { CommandContext } from "./context.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { PhasedProgress } from "./phased-progress.ts";
 
 export interface PretrainDetectorOptions {
   readonly json?: boolean;
@@ -27,16 +27,7 @@ export async function pretrainDetectorCommand(
   const recipe = parseDetectorRecipe(value, recipePath);
   const runDir = resolve(out);
   const encoder = await openEncoder(context, recipe, recipePath);
-  let progress: Progress | undefined;
-  let shown = "";
-  const show = (label: string, total: number, unit: string, start = 0): Progress => {
-    if (shown !== label) {
-      progress?.stop();
-      progress = startProgress({ label, total, unit, start, environment: context.environment });
-      shown = label;
-    }
-    return progress as Progress;
-  };
+  const progress = new PhasedProgress(context.environment);
   const trained = await pretrainDetector({
     recipe,
     encoder,
@@ -56,11 +47,11 @@ export async function pretrainDetectorCommand(
     runDir,
     checkpointMinutes,
     signal: context.signal,
-    onLoad: (name, done, total) => show(name, total, "pictures").update(done),
+    onLoad: (name, done, total) => progress.show(name, total, "pictures").update(done),
     onSkip: (folder, reason) => context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
     onStep(report) {
       const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;
-      show(recipe.name, totalSteps, "steps", step - 1).update(step, {
+      progress.show(recipe.name, totalSteps, "steps", step - 1).update(step, {
         loss: loss.toFixed(3),
         rate: learningRate.toExponential(1),
         "samples/s": samplesPerSecond.toFixed(1),
@@ -68,7 +59,7 @@ export async function pretrainDetectorCommand(
       // A stopping run saves its checkpoint first; a line that cannot be printed any more must not prevent that.
       if (json && !context.signal.aborted) void context.print(JSON.stringify(report)).catch(() => undefined);
     },
-  }).finally(() => progress?.stop());
+  }).finally(() => progress.stop());
   if (!trained.finished) {
     context.log(`Stopped; a checkpoint is in ${runDir}. Run the same command to go on.`);
     return exitCodes.interrupted;

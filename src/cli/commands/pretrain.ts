@@ -1,7 +1,6 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
-import { type Progress, startProgress } from "../../io/progress.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import { isDetectorRecipe } from "../../tasks/detection/pretrain-recipe.ts";
 import { parsePretrainRecipe } from "../../tasks/pretrain/recipe.ts";
@@ -11,6 +10,7 @@ import { pretrain } from "../../training/pretraining.ts";
 import { saveModel } from "../../zoo/save-model.ts";
 import { addJsonOption, defineCommand, type JsonOption, numberBetween } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { PhasedProgress } from "../phased-progress.ts";
 import { pretrainDetectorCommand } from "../pretrain-detector.ts";
 
 interface PretrainCommandOptions extends JsonOption {
@@ -54,16 +54,7 @@ export const pretrainCommand = defineCommand<[string], PretrainCommandOptions>({
     if (isDetectorRecipe(value)) return pretrainDetectorCommand(context, value, recipePath, options);
     const recipe = parsePretrainRecipe(value, recipePath);
     const runDir = resolve(options.out);
-    let progress: Progress | undefined;
-    let shown = "";
-    const show = (label: string, total: number, unit: string, start = 0): Progress => {
-      if (shown !== label) {
-        progress?.stop();
-        progress = startProgress({ label, total, unit, start, environment: context.environment });
-        shown = label;
-      }
-      return progress as Progress;
-    };
+    const progress = new PhasedProgress(context.environment);
     const model = await pretrain({
       recipe,
       recipePath,
@@ -71,11 +62,11 @@ export const pretrainCommand = defineCommand<[string], PretrainCommandOptions>({
       shardsFolder: options.shards ?? join(context.cacheFolder, "shards"),
       checkpointMinutes: options.checkpointMinutes,
       signal: context.signal,
-      onTexts: (done, total) => show("texts", total, "texts").update(done),
+      onTexts: (done, total) => progress.show("texts", total, "texts").update(done),
       onSkip: (folder, reason) => context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
       onStep(stage, report) {
         const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;
-        show(stage.name, totalSteps, "steps", step - 1).update(step, {
+        progress.show(stage.name, totalSteps, "steps", step - 1).update(step, {
           loss: loss.toFixed(3),
           rate: learningRate.toExponential(1),
           "samples/s": samplesPerSecond.toFixed(0),
@@ -86,7 +77,7 @@ export const pretrainCommand = defineCommand<[string], PretrainCommandOptions>({
         }
       },
     });
-    progress?.stop();
+    progress.stop();
     await drawCurve(runDir, recipe.name, recipe.stages);
     if (!model.finished) {
       context.log(`Stopped; a checkpoint is in ${runDir}. Run the same command to go on.`);
