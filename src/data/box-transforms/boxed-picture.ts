@@ -80,3 +80,16 @@ export function drawImage(canvas: RgbImage, image: RgbImage, left: number, top: 
     canvas.data.set(source, ((y + top) * canvas.width + left + from) * 3);
   }
 }
+
+/** {@link restoreBox} of several boxes, four numbers each. */
+export function restoreBoxes(
+  boxes: ArrayLike<number>,
+  placement: Placement,
+  size: Parameters<typeof restoreBox>[2],
+): Float32Array {
+  const restored = new Float32Array(boxes.length);
+  for (let i = 0; i < boxes.length; i += 4) {
+    restored.set(restoreBox([boxes[i], boxes[i + 1], boxes[i + 2], boxes[i + 3]], placement, size), i);
+  }
+  return restored;
+}

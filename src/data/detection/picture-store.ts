@@ -1,13 +1,11 @@
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
 import { type RgbImage, rgbImage } from "../../core/image.ts";
-import { writeAtomically, writeFileAtomic } from "../../io/atomic-files.ts";
-import { type FailedFile, failedFile } from "../../io/file-walk.ts";
+import type { FailedFile } from "../../io/file-walk.ts";
 import { type BoxedPicture, moveBoxes, type PictureBox } from "../box-transforms/boxed-picture.ts";
+import { DecodedPixels, decodeEach, readPixelIndex, requireDecoded, writePixelFiles } from "../decoded-pixels.ts";
 import { resize } from "../resize.ts";
 import type { DetectionImage, DetectionSet } from "./detection-set.ts";
 
@@ -31,17 +29,12 @@ export interface PictureStoreOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-const decodedAtOnce = 8;
 const indexSchema = z.strictObject({
   format: z.literal("florence-detection-pixels/1"),
   rows: z.array(z.tuple([z.int().nonnegative(), z.int().positive(), z.int().positive()])), // image, width, height
   failures: z.array(z.custom<FailedFile>((value) => typeof value === "object" && value !== null)),
 });
 type Index = z.infer<typeof indexSchema>;
-
-type Pixels =
-  | { readonly kind: "memory"; readonly bytes: Uint8Array }
-  | { readonly kind: "file"; readonly file: number };
 
 /**
  * Pictures of a detection set, decoded and made small once, so that no training step waits for a decoder. Kept in a file
@@ -54,9 +47,9 @@ export class DetectionPictures implements PictureSource {
   readonly failures: readonly FailedFile[];
   readonly #rows: Index["rows"];
   readonly #offsets: readonly number[];
-  readonly #pixels: Pixels;
+  readonly #pixels: DecodedPixels;
 
-  private constructor(asked: readonly DetectionImage[], { rows, failures }: Index, pixels: Pixels) {
+  private constructor(asked: readonly DetectionImage[], { rows, failures }: Index, pixels: DecodedPixels) {
     this.images = rows.map(([image]) => asked[image] as DetectionImage);
     this.failures = failures;
     this.#rows = rows;
@@ -82,16 +75,13 @@ export class DetectionPictures implements PictureSource {
         }
         chunks.push(data);
       });
-      requireSome(set.name, index);
-      return new DetectionPictures(images, index, { kind: "memory", bytes: plain(Buffer.concat(chunks)) });
+      requireDecoded(set.name, index.rows.length, index.failures);
+      return new DetectionPictures(images, index, DecodedPixels.inMemory(Buffer.concat(chunks)));
     }
     const path = join(cacheFolder, "detection-pixels", identityOf(options));
     const index = (await readIndex(path, images.length)) ?? (await writeStore(path, options));
-    requireSome(set.name, index);
-    const pixels: Pixels =
-      bytesOf(index) <= memoryLimit
-        ? { kind: "memory", bytes: plain(await readFile(`${path}.bin`)) }
-        : { kind: "file", file: openSync(`${path}.bin`, "r") };
+    requireDecoded(set.name, index.rows.length, index.failures);
+    const pixels = await DecodedPixels.inFile(`${path}.bin`, bytesOf(index), memoryLimit);
     return new DetectionPictures(images, index, pixels);
   }
 
@@ -104,7 +94,8 @@ export class DetectionPictures implements PictureSource {
     const [, width, height] = this.#rows[index] as Index["rows"][number];
     const original = this.images[index] as DetectionImage;
     const placement = { scaleX: width / original.width, scaleY: height / original.height, left: 0, top: 0 };
-    const image = rgbImage(width, height, this.#read(this.#offsets[index] as number, 3 * width * height));
+    const image = rgbImage(width, height);
+    this.#pixels.copy(this.#offsets[index] as number, image.data.length, image.data);
     return { image, boxes: moveBoxes(pictureBoxes(original), placement, image) };
   }
 
@@ -116,14 +107,7 @@ export class DetectionPictures implements PictureSource {
   }
 
   close(): void {
-    if (this.#pixels.kind === "file") closeSync(this.#pixels.file);
-  }
-
-  #read(offset: number, length: number): Uint8Array {
-    if (this.#pixels.kind === "memory") return this.#pixels.bytes.subarray(offset, offset + length);
-    const data = new Uint8Array(length);
-    if (readSync(this.#pixels.file, data, 0, length, offset) === length) return data;
-    throw new UserError("corrupt", `Pixels: byte ${offset} must be there, the file ends before. Remove the cache.`);
+    this.#pixels.close();
   }
 }
 
@@ -140,14 +124,6 @@ export function shrunk(image: RgbImage, longestSide: number): RgbImage {
   return resize(image, sideOf(image.width), sideOf(image.height), "bilinear");
 }
 
-const plain = ({ buffer, byteOffset, length }: Buffer): Uint8Array => new Uint8Array(buffer, byteOffset, length);
-
-function requireSome(name: string, { rows, failures }: Index): void {
-  if (rows.length > 0) return;
-  const first = failures[0] ? ` The first error: ${failures[0].error.message}` : "";
-  throw new UserError("empty", `${name}: must have a picture that decodes, got none.${first}`);
-}
-
 const bytesOf = ({ rows }: Index): number => rows.reduce((total, [, width, height]) => total + 3 * width * height, 0);
 
 function identityOf({ set, images, longestSide }: PictureStoreOptions): string {
@@ -156,52 +132,30 @@ function identityOf({ set, images, longestSide }: PictureStoreOptions): string {
   return hash.digest("hex").slice(0, 40);
 }
 
-/** Decodes a few pictures at a time and hands them on in order, those that fail left out. */
+/** Decodes all pictures and hands on those that decode. */
 async function decodeAll(
   { set, images, longestSide, signal, onProgress }: PictureStoreOptions,
   take: (pixels: Uint8Array) => void | Promise<void>,
 ): Promise<Index> {
   const rows: Index["rows"] = [];
-  const failures: FailedFile[] = [];
-  const decode = async (image: DetectionImage): Promise<RgbImage | FailedFile> => {
-    try {
-      return shrunk(await set.decode(image), longestSide);
-    } catch (error) {
-      return failedFile(image.path, error);
-    }
-  };
-  for (let from = 0; from < images.length; from += decodedAtOnce) {
-    signal?.throwIfAborted();
-    const group = await Promise.all(images.slice(from, from + decodedAtOnce).map(decode));
-    for (const [i, result] of group.entries()) {
-      if ("data" in result) {
-        await take(result.data);
-        rows.push([from + i, result.width, result.height]);
-      } else failures.push(result);
-    }
-    onProgress?.(Math.min(images.length, from + decodedAtOnce), images.length);
-  }
+  const failures = await decodeEach({
+    ...{ images, signal, onProgress },
+    decode: async (image) => shrunk(await set.decode(image), longestSide),
+    nameOf: ({ path }) => path,
+    async take({ data, width, height }, index) {
+      await take(data);
+      rows.push([index, width, height]);
+    },
+  });
   return { format: "florence-detection-pixels/1", rows, failures };
 }
 
-async function writeStore(path: string, options: PictureStoreOptions): Promise<Index> {
-  let index: Index | undefined;
-  await writeAtomically(`${path}.bin`, async (file) => {
-    index = await decodeAll(options, async (pixels) => {
-      await file.write(pixels);
-    });
-  });
-  await writeFileAtomic(`${path}.json`, JSON.stringify(index));
-  return index as Index;
+function writeStore(path: string, options: PictureStoreOptions): Promise<Index> {
+  return writePixelFiles(path, (append) => decodeAll(options, append));
 }
 
-/** The index of a whole store; undefined if there is none, or it is damaged: then it is made again. */
-async function readIndex(path: string, asked: number): Promise<Index | undefined> {
-  try {
-    const index = indexSchema.parse(JSON.parse(await readFile(`${path}.json`, "utf8")));
-    const { size } = await stat(`${path}.bin`);
-    return index.rows.length + index.failures.length === asked && size === bytesOf(index) ? index : undefined;
-  } catch {
-    return undefined;
-  }
+function readIndex(path: string, asked: number): Promise<Index | undefined> {
+  return readPixelIndex(path, indexSchema, (index) =>
+    index.rows.length + index.failures.length === asked ? bytesOf(index) : undefined,
+  );
 }
