@@ -51,7 +51,6 @@ export { type DetectionRecipe, detectionRecipe } from "./tasks/detection/detecti
 export { labelFolder } from "./tasks/detection/labelling/label-folder.ts";
 export { writeReviewPage } from "./tasks/detection/labelling/review-page.ts";
 export { writeLabels } from "./tasks/detection/labelling/write-labels.ts";
-export { NamedProposals } from "./tasks/detection/named-proposals.ts";
 export { PictureDetector } from "./tasks/detection/picture-detector.ts";
 export { detectSet, scoreDetections } from "./tasks/detection/score-detections.ts";
 export { fineTuneRecipe } from "./tasks/fine-tune/recipe.ts";

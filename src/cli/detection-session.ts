@@ -1,17 +1,20 @@
-import { UserError } from "../core/errors.ts";
+import type { RgbImage } from "../core/image.ts";
+import { letterboxImage } from "../data/box-transforms/letterboxed-image.ts";
 import type { DetectionSet } from "../data/detection/detection-set.ts";
 import { openDetectionSet } from "../data/detection/open-detection-set.ts";
-import { decode } from "../evaluation/detection-exposure.ts";
+import { isClassAgnostic, objectClass } from "../evaluation/detection-settings.ts";
 import type { LedgerEntry } from "../evaluation/ledger-entry.ts";
-import { Detector, detectorPresets } from "../models/detection/detector.ts";
-import { defaultTemplates } from "../tasks/classification/templates.data.ts";
-import { zeroShotClassifier } from "../tasks/classification/zero-shot-classifier.ts";
-import { defaultNaming, NamedProposals } from "../tasks/detection/named-proposals.ts";
-import { PictureDetector } from "../tasks/detection/picture-detector.ts";
+import { openDetection } from "../evaluation/open-detection.ts";
+import type { FoundBoxes } from "../models/detection/decode-detections.ts";
+import { detectorPresets } from "../models/detection/detector.ts";
+import { type DetectFilesOptions, findCandidates } from "../tasks/detection/detection.ts";
 import type { FindsBoxes } from "../tasks/detection/score-detections.ts";
 import { startFromDetector, startFromModel, type TuningStart } from "../training/detection-tuning.ts";
 import { readCheckpoint } from "../zoo/checkpoint-formats.ts";
-import { detectorFingerprint, type ReadDetector, readDetector } from "../zoo/detector-files.ts";
+import { readDetector } from "../zoo/detector-files.ts";
+import type { DetectorModel } from "../zoo/detector-model.ts";
+import type { FlorenceModel } from "../zoo/florence-model.ts";
+import { loadDetector } from "../zoo/load-detector.ts";
 import type { CommandContext } from "./context.ts";
 import type { LayoutOptions } from "./detection-recipe-options.ts";
 
@@ -56,71 +59,75 @@ export interface OpenedDetector {
 }
 
 /**
- * Opens a detector for the classes of a set: as it is if they are its own, in any order; one that only finds objects has
- * them named by an image–text model.
+ * Opens a detector for the classes of a set, as `florence detect` would for these labels, but with every box that counts
+ * for AP. One that only finds objects has them named by an image–text model, unless the set has one class alone.
  *
- * @throws UserError: mismatch for other classes, unsupported for text classes and paddings that are not square
+ * @throws UserError: bad-argument for classes that it does not have, mismatch if it was made with another model
  */
 export async function openDetectorFor(
   context: CommandContext,
   { detector: folder, model: modelName }: { readonly detector: string; readonly model: string },
   classes: readonly string[],
 ): Promise<OpenedDetector> {
-  const stored = await readDetector(folder);
-  const { preprocessing, architecture, weights, name } = stored;
-  if (preprocessing.padding !== "square") {
-    throw new UserError("unsupported", `${folder}: padding must be "square", got "${preprocessing.padding}".`);
-  }
-  const side = preprocessing.side;
-  const own = new PictureDetector({ detector: new Detector(architecture), weights, side, decode });
-  const model = { name, fingerprint: detectorFingerprint(stored) };
-  const places = placesOf(stored, classes);
-  if (places) {
-    return { finds: renumbered(own, places), model, protocol: { side }, dispose: () => own.dispose() };
-  }
-  if (stored.classes.kind === "text" || stored.classes.names.length !== 1) {
-    await own.dispose();
-    const got = stored.classes.kind === "text" ? "texts" : stored.classes.names.join(", ");
-    const rule = `${folder}: its classes must be those of the set, ${classes.join(", ")}, or it must find any object`;
-    throw new UserError("mismatch", `${rule}, got ${got}. Tune it on the set first.`);
-  }
-  if (classes.length === 1) {
-    return { finds: own, model, protocol: { side, naming: "none" }, dispose: () => own.dispose() };
-  }
-  const namer = await context.loadModel(modelName, { signal: context.signal });
-  const classifier = await zeroShotClassifier(namer, classes, defaultTemplates, { cacheFolder: context.cacheFolder });
-  const finds = new NamedProposals(own, async (pictures) => {
-    const embeddings = await namer.embedImages(pictures, { signal: context.signal });
-    return embeddings.map((embedding) => softmax(classifier.logits(embedding)));
-  });
-  const { proposals, margin, objectness, classesABox } = defaultNaming;
-  const protocol = { side, naming: namer.fingerprint, proposals, margin, objectness, classesABox };
+  const { cacheFolder, signal } = context;
+  const detector = await loadDetector(folder, { signal });
+  let namer: FlorenceModel | undefined;
   const dispose = async (): Promise<void> => {
-    await own.dispose();
-    await namer.dispose();
+    await detector.dispose();
+    await namer?.dispose();
   };
-  return { finds, model, protocol, dispose };
+  try {
+    const labels = isClassAgnostic(detector.classes) && classes.length === 1 ? [objectClass] : classes;
+    const opened = await openDetection({
+      ...{ detector, labels, scoreThreshold: 0, backgrounds: [], cacheFolder, signal, onWarning: context.log },
+      loadModel: async () => {
+        namer = await context.loadModel(modelName, { signal });
+        return namer;
+      },
+    });
+    const { method, proposals, margin, score } = opened.settings;
+    return {
+      finds: new LabelFinder(detector, { ...opened, signal }, labels),
+      model: { name: detector.name, fingerprint: detector.fingerprint },
+      protocol: {
+        ...{ side: detector.preprocessing.side, method, score },
+        ...(opened.settings.model && { namer: opened.settings.model.fingerprint }),
+        ...(proposals !== undefined && { proposals }),
+        ...(margin !== undefined && { margin }),
+      },
+      dispose,
+    };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
 }
 
-/** The set's class for each class of the detector; undefined if they are not the same names. */
-function placesOf({ classes }: ReadDetector, wanted: readonly string[]): Int32Array | undefined {
-  if (classes.kind === "text" || classes.names.length !== wanted.length) return undefined;
-  const places = Int32Array.from(classes.names, (name) => wanted.indexOf(name));
-  return places.includes(-1) ? undefined : places;
-}
+/** A detection as `florence detect` has it, on decoded pictures and with the labels' places for their names. */
+class LabelFinder implements FindsBoxes {
+  readonly #detector: DetectorModel;
+  readonly #detection: DetectFilesOptions;
+  readonly #places: ReadonlyMap<string, number>;
 
-function renumbered(detector: FindsBoxes, places: Int32Array): FindsBoxes {
-  return {
-    async detect(pictures) {
-      const found = await detector.detect(pictures);
-      return found.map((boxes) => ({ ...boxes, classes: boxes.classes.map((own) => places[own]) }));
-    },
-  };
-}
+  constructor(detector: DetectorModel, detection: DetectFilesOptions, labels: readonly string[]) {
+    this.#detector = detector;
+    this.#detection = detection;
+    this.#places = new Map(labels.map((label, i) => [label, i]));
+  }
 
-function softmax(logits: Float64Array): Float64Array {
-  const most = Math.max(...logits);
-  const powers = logits.map((value) => Math.exp(value - most));
-  const total = powers.reduce((a, b) => a + b, 0);
-  return powers.map((value) => value / total);
+  async detect(pictures: readonly RgbImage[]): Promise<FoundBoxes[]> {
+    const { namer, signal, keepsOriginal } = this.#detection;
+    const images = pictures.map((image) => letterboxImage(image, this.#detector.preprocessing, keepsOriginal));
+    const found = await findCandidates(images, this.#detection);
+    const results: FoundBoxes[] = [];
+    for (const [i, image] of images.entries()) {
+      const detections = await namer(found[i], image, signal);
+      results.push({
+        boxes: Float32Array.from(detections.flatMap(({ box }) => [...box])),
+        classes: Int32Array.from(detections, ({ label }) => this.#places.get(label) as number),
+        scores: Float32Array.from(detections, ({ score }) => score),
+      });
+    }
+    return results;
+  }
 }

@@ -9,6 +9,7 @@ import type { FindsBoxes } from "../tasks/detection/score-detections.ts";
 import type { DetectionStepReport } from "../training/detection-training.ts";
 import { openTrainingPictures, type TuningStart, tuneDetector } from "../training/detection-tuning.ts";
 import { type DetectionRun, detectionIdentity, recordDetectionScore, splitImages } from "./detection-score.ts";
+import { leastCandidate } from "./detection-settings.ts";
 import type { Exposure } from "./exposure-curves.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LedgerEntry } from "./ledger-entry.ts";
@@ -110,7 +111,7 @@ async function tuneAndScore(
 }
 
 /** How boxes are taken for scores: from a low score on, since AP counts all of them. */
-export const decode = { scoreThreshold: 0.01 } as const;
+export const decode = { scoreThreshold: leastCandidate } as const;
 
 /** What of a recipe decides a score, as a ledger's protocol. */
 function protocolOf(recipe: DetectionRecipe): LedgerEntry["protocol"] {

@@ -59,9 +59,22 @@ export interface DetectionSettings {
 /** The one class of a detector that tells objects from background alone. */
 export const objectClass = "object";
 
-/** The detector's own class head, unless all it knows is that there is an object. */
-export function defaultMethod(classes: NamedClasses): NamingMethod {
-  return classes.kind === "fixed" && classes.names.length === 1 && classes.names[0] === objectClass ? "crops" : "head";
+/**
+ * Of a class at a place, before centerness counts. Below this nothing is worth a look, whatever the final threshold; low,
+ * since AP counts every box above.
+ */
+export const leastCandidate = 0.01;
+
+/** Whether all that a detector knows is that there is an object. */
+export function isClassAgnostic(classes: NamedClasses): boolean {
+  return classes.kind === "fixed" && classes.names.length === 1 && classes.names[0] === objectClass;
+}
+
+/** The detector's own class head, unless it knows objects alone and is asked for more than that. */
+export function defaultMethod(classes: NamedClasses, choices: DetectionChoices): NamingMethod {
+  const asked = askedLabels(choices);
+  const isForObjects = asked.length > 0 && asked.every((label) => label === objectClass);
+  return isClassAgnostic(classes) && !isForObjects ? "crops" : "head";
 }
 
 /** Labels as asked for by words and examples, each once. */
@@ -71,7 +84,7 @@ export function askedLabels({ labels, examples = [] }: DetectionChoices): string
 
 /** Refuses what does not go together, before anything is loaded. @throws UserError bad-argument */
 export function checkChoices(name: string, classes: NamedClasses, choices: DetectionChoices): void {
-  const method = choices.method ?? defaultMethod(classes);
+  const method = choices.method ?? defaultMethod(classes, choices);
   const { labels, examples = [] } = choices;
   const asked = askedLabels(choices);
   if (method === "head" && classes.kind === "fixed") {

@@ -16,6 +16,7 @@ import {
   type DetectionSettings,
   defaultMethod,
   detectionDefaults,
+  leastCandidate,
   type NamingMethod,
 } from "./detection-settings.ts";
 
@@ -34,9 +35,6 @@ export interface OpenedDetection extends Omit<DetectFilesOptions, "signal"> {
   readonly settings: DetectionSettings;
 }
 
-/** Of a class at a place, before centerness counts. Below this nothing is worth a look, whatever the final threshold. */
-const leastCandidate = 0.02;
-
 /**
  * Puts a detector and, where it is needed, a two-tower model together: by the detector's own head, or by propose, then
  * classify.
@@ -52,7 +50,7 @@ export async function openDetection(options: OpenDetectionOptions): Promise<Open
   const opened = { finder: detector, nmsThreshold };
   // The final score is at most the class's, with crops at most that to the power of its weight.
   const { objectnessWeight = detectionDefaults.objectnessWeight } = options;
-  if ((options.method ?? defaultMethod(detector.classes)) === "crops") {
+  if ((options.method ?? defaultMethod(detector.classes, checked)) === "crops") {
     const candidateThreshold = Math.max(leastCandidate, scoreThreshold ** (1 / Math.max(objectnessWeight, 1e-3)));
     return { ...opened, candidateThreshold: below(candidateThreshold), ...(await openCrops(checked, selection)) };
   }

@@ -2,9 +2,9 @@ import { UserError } from "../core/errors.ts";
 import type { DetectionImage, DetectionSet } from "../data/detection/detection-set.ts";
 import { openDetectionSet } from "../data/detection/open-detection-set.ts";
 import { DetectionPictures } from "../data/detection/picture-store.ts";
+import type { FoundBoxes } from "../models/detection/decode-detections.ts";
 import { classAgnostic } from "../models/detection/detector.ts";
 import type { CoSwinConfig } from "../models/image-encoder/coswin.ts";
-import type { FoundBoxes } from "../tasks/detection/decode-detections.ts";
 import { type DetectorWeights, detectorFromEncoder } from "../tasks/detection/detector-start.ts";
 import { PictureDetector } from "../tasks/detection/picture-detector.ts";
 import { type DetectorPretrainRecipe, trainingRecipeOf } from "../tasks/detection/pretrain-recipe.ts";
@@ -197,7 +197,7 @@ async function scoreOn(
     for (let from = 0; from < images.length; from += picturesAtOnce) {
       signal?.throwIfAborted();
       const group = await Promise.all(images.slice(from, from + picturesAtOnce).map((image) => set.decode(image)));
-      found.push(...(await looking.detect(group.map((image) => ({ image })))));
+      found.push(...(await looking.detect(group)));
       onLoad?.(`scoring ${wanted.name}`, found.length, images.length);
     }
   } finally {

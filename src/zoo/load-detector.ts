@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { UserError } from "../core/errors.ts";
 import type { RgbImage } from "../core/image.ts";
 import type { Precision } from "../core/precision.ts";
-import { restoreBox } from "../data/box-transforms/boxed-picture.ts";
+import { restoreBoxes } from "../data/box-transforms/boxed-picture.ts";
 import type { LetterboxConfig, LetterboxedImage } from "../data/box-transforms/letterboxed-image.ts";
 import type { FoundBoxes } from "../models/detection/decode-detections.ts";
 import { borrowWorker, returnWorker } from "../runtime/idle-workers.ts";
@@ -176,11 +176,6 @@ function groupsOfOneSize(images: readonly LetterboxedImage[]): number[][] {
   return [...groups.values()];
 }
 
-function inOriginal({ boxes, classes, scores }: FoundBoxes, image: LetterboxedImage): FoundBoxes {
-  const original = { width: image.originalWidth, height: image.originalHeight };
-  const restored = new Float32Array(boxes.length);
-  for (let i = 0; i < boxes.length; i += 4) {
-    restored.set(restoreBox([boxes[i], boxes[i + 1], boxes[i + 2], boxes[i + 3]], image.placement, original), i);
-  }
-  return { boxes: restored, classes, scores };
+function inOriginal(found: FoundBoxes, { originalWidth: width, originalHeight: height, placement }: LetterboxedImage) {
+  return { ...found, boxes: restoreBoxes(found.boxes, placement, { width, height }) };
 }

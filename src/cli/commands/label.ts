@@ -37,8 +37,8 @@ that was stopped or killed goes on where it was; pictures that failed are tried 
 added later are labelled too. At the end <out>/dataset is written anew: COCO, YOLO or Pascal VOC with copies of the pictures.
 
 Labels that a machine made are guesses. Each box keeps its score: in COCO's annotations as "score", else in
-dataset/scores.jsonl. Of a detector of any objects it is the box's score times the label's probability among the
-labels given by --model, so it says nothing of things that are none of them. Review before you train: --review.`,
+dataset/scores.jsonl. What is found, and what a score is, is as of florence detect with the same labels. Review before
+you train: --review.`,
   examples: [
     {
       line: 'florence label photos/ --detector runs/detector/detector --labels "cat,dog" --out labelled --review review.html',

@@ -1,6 +1,6 @@
 import { UserError } from "../../core/errors.ts";
 import type { LetterboxedImage } from "../../data/box-transforms/letterboxed-image.ts";
-import { type FailedFile, failedFile, walkImageFiles } from "../../io/file-walk.ts";
+import { type FailedFile, type FoundFile, failedFile, walkImageFiles } from "../../io/file-walk.ts";
 import { type DecodedFile, decodeImageFiles } from "../../io/image-stream.ts";
 import type { FoundBoxes } from "../../models/detection/decode-detections.ts";
 import type { BoxFinder, BoxNamer, Detection } from "./types.ts";
@@ -44,13 +44,21 @@ type Entry = DecodedFile<LetterboxedImage> | FailedFile;
  * Finds and names what is in the pictures of files and folders, streaming results in input order with constant memory: a
  * few pictures. A file that fails is a failure in its place; the rest goes on.
  */
-export async function* detectFiles(
+export function detectFiles(
   paths: Iterable<string>,
+  options: DetectFilesOptions,
+): AsyncGenerator<DetectedPicture | FailedFile> {
+  const { signal } = options;
+  return detectFound(walkImageFiles(paths, signal ? { signal } : {}), options);
+}
+
+/** As {@link detectFiles}, of files that were found already. */
+export async function* detectFound(
+  files: AsyncIterable<FoundFile | FailedFile>,
   options: DetectFilesOptions,
 ): AsyncGenerator<DetectedPicture | FailedFile> {
   const { finder, keepsOriginal, signal } = options;
   const decode = (path: string) => finder.readImage(path, { keepsOriginal, signal });
-  const files = walkImageFiles(paths, signal ? { signal } : {});
   let group: Entry[] = [];
   let bytes = 0;
   for await (const entry of decodeImageFiles(files, { decode, decodeAhead: picturesAtOnce, signal })) {
@@ -67,15 +75,23 @@ async function* detectGroup(
   group: readonly Entry[],
   options: DetectFilesOptions,
 ): AsyncGenerator<DetectedPicture | FailedFile> {
-  const { finder, texts, candidateThreshold, candidates, nmsThreshold, signal } = options;
   const images = group.flatMap((entry) => ("error" in entry ? [] : [entry.image]));
-  const settings = { texts, scoreThreshold: candidateThreshold, maxDetections: candidates, nmsThreshold, signal };
-  const found = images.length > 0 ? await finder.detect(images, settings) : [];
+  const found = await findCandidates(images, options);
   let next = 0;
   for (const entry of group) {
-    signal?.throwIfAborted();
+    options.signal?.throwIfAborted();
     yield "error" in entry ? entry : await named(entry, found[next++] as FoundBoxes, options);
   }
+}
+
+/** What the finder gives the namer, a picture each. */
+export async function findCandidates(
+  images: readonly LetterboxedImage[],
+  { finder, texts, candidateThreshold, candidates, nmsThreshold, signal }: DetectFilesOptions,
+): Promise<FoundBoxes[]> {
+  if (images.length === 0) return [];
+  const settings = { texts, scoreThreshold: candidateThreshold, maxDetections: candidates, nmsThreshold, signal };
+  return finder.detect(images, settings);
 }
 
 /** What the namer refuses of one picture (an absurd crop, say) must not take the others with it. */

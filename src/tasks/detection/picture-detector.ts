@@ -1,14 +1,13 @@
-import type { Box } from "../../core/boxes.ts";
 import { ShapeError } from "../../core/errors.ts";
 import type { RgbImage } from "../../core/image.ts";
-import { type Placement, restoreBox } from "../../data/box-transforms/boxed-picture.ts";
+import { restoreBoxes } from "../../data/box-transforms/boxed-picture.ts";
 import { letterbox } from "../../data/box-transforms/resize-boxes.ts";
 import { input } from "../../graph/tensor.ts";
 import type { AnchorGrid } from "../../models/detection/anchors.ts";
+import { type DecodeOptions, decodeDetections, type FoundBoxes } from "../../models/detection/decode-detections.ts";
 import type { Detector } from "../../models/detection/detector.ts";
 import { namedParameters } from "../../nn/module.ts";
 import { compile, type Program } from "../../runtime/program.ts";
-import { type DecodeOptions, decodeDetections, type FoundBoxes } from "./decode-detections.ts";
 
 export interface PictureDetectorOptions {
   readonly detector: Detector;
@@ -17,12 +16,6 @@ export interface PictureDetectorOptions {
   readonly texts?: Float32Array; // [K, D], for a detector whose classes are texts
   readonly threads?: number;
   readonly decode?: Omit<DecodeOptions, "width" | "height">;
-}
-
-/** A picture to look at, and the size that boxes are told in where it is not its own. */
-export interface LookedAt {
-  readonly image: RgbImage;
-  readonly original?: { readonly width: number; readonly height: number };
 }
 
 /** A detector of weights in memory on decoded pictures: fitted into a square, run, and told in their own pixels. */
@@ -34,13 +27,13 @@ export class PictureDetector {
     this.#options = options;
   }
 
-  /** What is in each picture, in pixels of its original. */
-  async detect(pictures: readonly LookedAt[]): Promise<FoundBoxes[]> {
+  /** What is in each picture, in its own pixels. */
+  async detect(pictures: readonly RgbImage[]): Promise<FoundBoxes[]> {
     const { side, texts, decode } = this.#options;
     if (pictures.length === 0) return [];
     const { program, grid } = await this.#programFor(pictures.length);
     const pixels = new Uint8Array(pictures.length * side * side * 3);
-    const placements = pictures.map(({ image }, i) => {
+    const placements = pictures.map((image, i) => {
       const placed = letterbox({ image, boxes: [] }, side, side);
       pixels.set(placed.image.data, i * side * side * 3);
       return placed.placement;
@@ -53,7 +46,7 @@ export class PictureDetector {
     };
     const classes = outputs.logits.length / outputs.centerness.length;
     const found = decodeDetections(outputs, grid, classes, { ...decode, width: side, height: side });
-    return found.map((boxes, i) => restored(boxes, pictures[i], placements[i]));
+    return found.map((each, i) => ({ ...each, boxes: restoreBoxes(each.boxes, placements[i], pictures[i]) }));
   }
 
   async dispose(): Promise<void> {
@@ -80,24 +73,4 @@ export class PictureDetector {
     this.#programs.set(batch, { program, grid });
     return { program, grid };
   }
-}
-
-function restored(
-  { boxes, classes, scores }: FoundBoxes,
-  { image, original }: LookedAt,
-  placement: Placement,
-): FoundBoxes {
-  const size = original ?? image;
-  const whole = {
-    scaleX: (placement.scaleX * image.width) / size.width,
-    scaleY: (placement.scaleY * image.height) / size.height,
-    left: placement.left,
-    top: placement.top,
-  };
-  const moved = new Float32Array(boxes.length);
-  for (let i = 0; i < boxes.length; i += 4) {
-    const box: Box = [boxes[i], boxes[i + 1], boxes[i + 2], boxes[i + 3]];
-    moved.set(restoreBox(box, whole, size), i);
-  }
-  return { boxes: moved, classes, scores };
 }

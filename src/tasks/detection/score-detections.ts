@@ -5,12 +5,11 @@ import { type FailedFile, failedFile } from "../../io/file-walk.ts";
 import { type CocoResult, cocoAveragePrecision } from "../../metrics/detection/coco-average-precision.ts";
 import type { TruthBoxes } from "../../metrics/detection/detection-boxes.ts";
 import { type DetectionErrors, detectionErrors } from "../../metrics/detection/detection-errors.ts";
-import type { FoundBoxes } from "./decode-detections.ts";
-import type { LookedAt } from "./picture-detector.ts";
+import type { FoundBoxes } from "../../models/detection/decode-detections.ts";
 
 /** Anything that finds boxes in decoded pictures. */
 export interface FindsBoxes {
-  detect(pictures: readonly LookedAt[]): Promise<FoundBoxes[]>;
+  detect(pictures: readonly RgbImage[]): Promise<FoundBoxes[]>;
 }
 
 export interface DetectSetOptions {
@@ -47,7 +46,7 @@ export async function detectSet(
         onFailure?.(failedFile(image.path, error));
       }
     }
-    const found = await detector.detect(decoded.map(({ pixels }) => ({ image: pixels })));
+    const found = await detector.detect(decoded.map(({ pixels }) => pixels));
     for (const [i, { image }] of decoded.entries()) detected.push({ image, found: found[i] });
     onProgress?.(Math.min(images.length, from + picturesAtOnce), images.length);
   }

@@ -1,18 +1,12 @@
 import { join, relative, resolve, sep } from "node:path";
-import type { Box } from "../../../core/boxes.ts";
 import { clipBox } from "../../../core/boxes.ts";
 import { type FailedFile, failedFile, walkImageFiles } from "../../../io/file-walk.ts";
 import { readImageHeader } from "../../../io/image-header.ts";
+import type { Detection } from "../types.ts";
 import { LabelJournal, type LabelledPicture } from "./label-journal.ts";
 
 /** What a detector says of one file, in pixels of the picture as displayed. */
-export type DetectedFile = { readonly path: string; readonly detections: readonly LabelledBox[] } | FailedFile;
-
-export interface LabelledBox {
-  readonly box: Box;
-  readonly label: string;
-  readonly score: number; // in [0, 1], as the detector gave it
-}
+export type DetectedFile = { readonly path: string; readonly detections: readonly Detection[] } | FailedFile;
 
 /** Detects in files, one answer each in any order; files are asked for only as fast as answers are taken. */
 export type DetectFiles = (paths: AsyncIterable<string>) => AsyncIterable<DetectedFile>;
@@ -91,7 +85,7 @@ function nameBelow(root: string, path: string): string {
 
 async function describe(
   root: string,
-  { path, detections }: { readonly path: string; readonly detections: readonly LabelledBox[] },
+  { path, detections }: { readonly path: string; readonly detections: readonly Detection[] },
 ): Promise<LabelledPicture> {
   const header = await readImageHeader(path);
   const [width, height] = header.orientation >= 5 ? [header.height, header.width] : [header.width, header.height]; // as displayed
