@@ -12,11 +12,12 @@ import { loadModel } from "../src/zoo/load-model.ts";
  * The right half of Florence's Table 7: each set of boxes at every exposure, as `table.json` and `table.html` in the
  * output folder, from the ledger there. Stopped or killed, the same command goes on.
  *
- * npm run evaluate-detection -- --data DATA --out DIR [--detector DIR] [--model NAME] [--sets a,b] [--shots 0,1,full]
- *   [--seeds 3,30,300] [--side N] [--shot-steps N] [--steps N] [--batch N] [--learning-rate R] [--augment NAME] [--fast]
+ * npm run evaluate-detection -- --data DATA --out DIR [--detector NAME|DIR] [--model NAME] [--sets a,b] [--shots 0,1,full]
+ *   [--seeds 3,30,300] [--side N] [--shot-steps N] [--steps N[,N…]] [--batch N] [--learning-rate R] [--augment NAME] [--fast]
  *
- * Zero-shot needs `--detector`, one that finds objects of any kind; the tunings start from it, or else from the model's
- * image encoder. `--fast` only shows that everything runs.
+ * Zero-shot needs a detector that finds objects of any kind: the bundled one unless `--detector` names another. The tunings
+ * start from it. `--steps` of the tunings on all pictures are one number, or one a set. `--fast` only shows that everything
+ * runs.
  */
 const { values } = parseArgs({
   options: {
@@ -27,9 +28,9 @@ const { values } = parseArgs({
     sets: { type: "string", default: "packages,chess-pieces,pothole,aquarium" },
     shots: { type: "string", default: "0,1,3,5,10,full" },
     seeds: { type: "string", default: "3,30,300" },
-    side: { type: "string", default: "160" },
+    side: { type: "string", default: "192" },
     "shot-steps": { type: "string", default: "40" },
-    steps: { type: "string", default: "1000" },
+    steps: { type: "string", default: "300,800,1200,1200" },
     batch: { type: "string", default: "4" },
     "learning-rate": { type: "string", default: "0.001" },
     augment: { type: "string", default: "light" },
@@ -47,13 +48,19 @@ const stopping = new AbortController();
 process.once("SIGINT", () => stopping.abort(new Error("stopped")));
 process.once("SIGTERM", () => stopping.abort(new Error("stopped")));
 
-for (const set of values.sets.split(",")) {
+const sets = values.sets.split(",");
+const steps = values.steps.split(",");
+if (steps.length !== 1 && steps.length !== sets.length) {
+  console.error(`--steps: must be one number or one for each of ${sets.length} sets, got ${steps.length}. Correct it.`);
+  process.exit(2);
+}
+for (const [i, set] of sets.entries()) {
   if (stopping.signal.aborted) break;
   const words = [
     ...["exposure", "detection", join(values.data, set), "--ledger", ledger, "--runs", join(out, "runs")],
     ...["--model", values.model, "--side", values.fast ? "128" : values.side, "--seeds", values.seeds],
     ...["--shots", values.shots, "--shot-steps", values.fast ? "10" : values["shot-steps"]],
-    ...["--steps", values.fast ? "30" : values.steps, "--batch", values.batch, "--augment", values.augment],
+    ...["--steps", values.fast ? "30" : (steps[i] ?? steps[0]), "--batch", values.batch, "--augment", values.augment],
     ...["--learning-rate", values["learning-rate"]],
     ...(values.detector === undefined ? [] : ["--detector", values.detector]),
   ];

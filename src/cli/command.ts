@@ -50,6 +50,10 @@ export interface ModelOption {
   readonly model: string;
 }
 
+export interface DetectorOption {
+  readonly detector: string;
+}
+
 export interface ImageSizeOption {
   readonly imageSize?: number;
 }
@@ -62,13 +66,24 @@ export interface JsonOption {
   readonly json?: boolean;
 }
 
+/** The bundled image–text model. */
+export const bundledModel = "florence-nano";
+
 /** Adds `--model NAME|DIR|OWNER/NAME`. */
 export function addModelOption(command: Command): Command {
   return command.option(
     "-m, --model <name|dir>",
     "a bundled model, a checkpoint folder, or OWNER/NAME[@REV]",
-    "florence-nano",
+    bundledModel,
   );
+}
+
+/** The bundled detector of any objects, made on the bundled model. */
+export const bundledDetector = "florence-nano-detector";
+
+/** Adds `--detector NAME|DIR`, the bundled one if left out. */
+export function addDetectorOption(command: Command): Command {
+  return command.option("-d, --detector <name|dir>", "the bundled detector, or a detector's folder", bundledDetector);
 }
 
 /** Adds `--image-size PIXELS`. */

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { UserError } from "../core/errors.ts";
 import { detectorPresets } from "../models/detection/detector.ts";
 import {
   type DetectionAugmentationName,
@@ -7,7 +8,14 @@ import {
   detectionAugmentations,
   detectionRecipe,
 } from "../tasks/detection/detection-recipe.ts";
-import { integerBetween, numberBetween } from "./command.ts";
+import {
+  addModelOption,
+  bundledDetector,
+  bundledModel,
+  integerBetween,
+  type ModelOption,
+  numberBetween,
+} from "./command.ts";
 
 /** Options of a detector's training, as commands take them. */
 export interface DetectionRecipeOptions {
@@ -23,20 +31,34 @@ export interface DetectionRecipeOptions {
   readonly augment: DetectionAugmentationName;
 }
 
-/** What a detector that is made on a model's image encoder looks like. */
-export interface LayoutOptions {
-  readonly layout: keyof typeof detectorPresets;
+/** Where a detector's tuning starts: at a detector, or at a model's image encoder with a new pyramid and head. */
+export interface StartOptions extends ModelOption {
+  readonly detector?: string;
+  readonly layout?: keyof typeof detectorPresets;
   readonly window?: number;
 }
 
-/** Adds `--layout` and `--window`. */
-export function addLayoutOptions(command: Command): void {
+/** Adds `--detector`, `--model`, `--layout` and `--window`. */
+export function addStartOptions(command: Command): void {
+  const otherwise = `default: ${bundledDetector}, or the image encoder of another --model or with --layout or --window`;
+  command.option("-d, --detector <name|dir>", `the detector to start from (${otherwise})`);
+  addModelOption(command);
   command.addOption(
-    new Option("--layout <name>", "pyramid and head on a model's encoder: fine has strides from 4 on, nano from 8")
-      .choices(Object.keys(detectorPresets))
-      .default("fine"),
+    new Option(
+      "--layout <name>",
+      "pyramid and head on a model's encoder: fine has strides from 4 on, nano from 8 (default: fine)",
+    ).choices(Object.keys(detectorPresets)),
   );
   command.option("--window <n>", "tokens of an attention window of a model's encoder", integerBetween(1, 64));
+}
+
+/** The detector that a tuning starts from; undefined if it starts from the image encoder of `--model`. */
+export function startingDetector({ detector, model, layout, window }: StartOptions): string | undefined {
+  const asksForEncoder = model !== bundledModel || layout !== undefined || window !== undefined;
+  if (detector === undefined) return asksForEncoder ? undefined : bundledDetector;
+  if (layout === undefined && window === undefined) return detector;
+  const rule = "--layout and --window: are of detectors made on a model's encoder";
+  throw new UserError("bad-argument", `${rule}, got --detector ${detector} too. Leave one or the other out.`);
 }
 
 /** Adds the options of a detector's training. */

@@ -16,7 +16,7 @@ import type { DetectorModel } from "../zoo/detector-model.ts";
 import type { FlorenceModel } from "../zoo/florence-model.ts";
 import { loadDetector } from "../zoo/load-detector.ts";
 import type { CommandContext } from "./context.ts";
-import type { LayoutOptions } from "./detection-recipe-options.ts";
+import { type StartOptions, startingDetector } from "./detection-recipe-options.ts";
 
 const problemsShown = 10;
 
@@ -34,13 +34,17 @@ export async function openReportedSet(
   return set;
 }
 
-/** Where a tuning starts: the detector's folder if there is one, else the model's image encoder. */
+/** Where a tuning starts: at a detector, or at the model's image encoder. @throws UserError as reading either does */
 export async function tuningStart(
   context: CommandContext,
-  { detector, model, window, layout }: LayoutOptions & { readonly detector?: string; readonly model: string },
+  options: StartOptions,
   classes: readonly string[],
 ): Promise<TuningStart> {
-  if (detector !== undefined) return startFromDetector(await readDetector(detector), classes);
+  const { model, window, layout = "fine" } = options;
+  const detector = startingDetector(options);
+  if (detector !== undefined) {
+    return startFromDetector(await readDetector(await context.modelFolder(detector)), classes);
+  }
   const checkpoint = await readCheckpoint(await context.modelFolder(model));
   const loaded = await context.loadModel(model);
   await loaded.dispose();
@@ -70,7 +74,7 @@ export async function openDetectorFor(
   classes: readonly string[],
 ): Promise<OpenedDetector> {
   const { cacheFolder, signal } = context;
-  const detector = await loadDetector(folder, { signal });
+  const detector = await loadDetector(await context.modelFolder(folder), { signal });
   let namer: FlorenceModel | undefined;
   const dispose = async (): Promise<void> => {
     await detector.dispose();

@@ -10,10 +10,12 @@ import type { DetectedPicture } from "../../tasks/detection/detection.ts";
 import type { FlorenceModel } from "../../zoo/florence-model.ts";
 import { BatchReport } from "../batch-report.ts";
 import {
+  addDetectorOption,
   addJsonOption,
   addModelOption,
   addPrecisionOption,
   collect,
+  type DetectorOption,
   defineCommand,
   integerBetween,
   type JsonOption,
@@ -23,11 +25,10 @@ import {
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
-interface DetectCommandOptions extends ModelOption, PrecisionOption, JsonOption {
+interface DetectCommandOptions extends ModelOption, DetectorOption, PrecisionOption, JsonOption {
   readonly labels?: string;
   readonly labelsFile?: string;
   readonly like?: readonly string[];
-  readonly detector: string;
   readonly method?: NamingMethod;
   readonly background?: string;
   readonly scoreThreshold: number;
@@ -49,11 +50,11 @@ among its classes, or, where its classes are texts, are whatever you like. Boxes
 of the picture as it is shown.`,
   examples: [
     {
-      line: 'florence detect photo.jpg --detector runs/objects/detector --labels "cat,dog,bicycle"',
+      line: 'florence detect photo.jpg --labels "cat,dog,bicycle"',
       does: "boxes of three kinds of things",
     },
     {
-      line: 'florence detect photos/ --detector runs/objects/detector --labels "pothole" --draw found --json > found.jsonl',
+      line: 'florence detect photos/ --labels "pothole" --draw found --json > found.jsonl',
       does: "a folder, as JSON lines and as pictures with the boxes drawn",
     },
     {
@@ -61,11 +62,11 @@ of the picture as it is shown.`,
       does: "by a detector of your own: all of its classes",
     },
     {
-      line: 'florence detect photos/ -d runs/objects/detector --like "mug=mug.jpg:120,80,360,340" --like mug=other-mug.jpg',
+      line: 'florence detect photos/ --like "mug=mug.jpg:120,80,360,340" --like mug=other-mug.jpg',
       does: "more like two examples, the first a box of a picture",
     },
     {
-      line: 'florence detect photos/ -d runs/objects/detector --labels "cat,dog" --model openai/clip-vit-base-patch32',
+      line: 'florence detect photos/ --labels "cat,dog" --model openai/clip-vit-base-patch32',
       does: "boxes named by another image–text model",
     },
   ],
@@ -78,7 +79,7 @@ of the picture as it is shown.`,
       "an example of what to look for, or a box of one; may be given several times",
       collect,
     );
-    command.requiredOption("-d, --detector <dir>", "a detector's folder, as training leaves it; none is bundled yet");
+    addDetectorOption(command);
     command.addOption(
       new Option("--method <how>", "who names the boxes; as the detector suits if left out").choices(namingMethods),
     );

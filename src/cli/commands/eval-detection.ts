@@ -1,13 +1,20 @@
 import { recordDetectionScore } from "../../evaluation/detection-score.ts";
 import { Ledger } from "../../evaluation/ledger.ts";
-import { addJsonOption, addModelOption, defineCommand, type JsonOption, type ModelOption } from "../command.ts";
+import {
+  addDetectorOption,
+  addJsonOption,
+  addModelOption,
+  type DetectorOption,
+  defineCommand,
+  type JsonOption,
+  type ModelOption,
+} from "../command.ts";
 import { openDetectorFor, openReportedSet } from "../detection-session.ts";
 import { defaultLedger } from "../evaluation-session.ts";
 import { percent } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-interface EvalDetectionOptions extends ModelOption, JsonOption {
-  readonly detector: string;
+interface EvalDetectionOptions extends ModelOption, DetectorOption, JsonOption {
   readonly split: string;
   readonly ledger: string;
   readonly strict?: boolean;
@@ -25,13 +32,13 @@ export const evalDetectionCommand = defineCommand<[string], EvalDetectionOptions
   examples: [
     { line: "florence eval detection boxes/ --detector runs/boxes/model", does: "a tuned detector on the test part" },
     {
-      line: "florence eval detection boxes/ --detector PROPOSALS -m florence-nano --split val --json",
+      line: "florence eval detection boxes/ --split val --json",
       does: "zero-shot: proposals, each named by a model in the words of the set's classes",
     },
   ],
   configure(command) {
     command.argument("<data>", "a set of pictures with boxes");
-    command.requiredOption("--detector <folder>", "a detector's folder");
+    addDetectorOption(command);
     addModelOption(command);
     command.option("--split <name>", "train, val or test", "test");
     command.option("--ledger <file>", "where scores are kept, one JSON object a line", defaultLedger);

@@ -8,29 +8,21 @@ import type { LedgerEntry } from "../../evaluation/ledger-entry.ts";
 import { exposureCurveSvg } from "../../evaluation/report/exposure-curve.ts";
 import { exposureVerdict } from "../../evaluation/report/exposure-section.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
+import { addJsonOption, defineCommand, integerBetween, type JsonOption, wholeNumbersFrom } from "../command.ts";
 import {
-  addJsonOption,
-  addModelOption,
-  defineCommand,
-  integerBetween,
-  type JsonOption,
-  type ModelOption,
-  wholeNumbersFrom,
-} from "../command.ts";
-import {
-  addLayoutOptions,
   addRecipeOptions,
+  addStartOptions,
   type DetectionRecipeOptions,
-  type LayoutOptions,
   recipeFrom,
+  type StartOptions,
+  startingDetector,
 } from "../detection-recipe-options.ts";
 import { openDetectorFor, openReportedSet, tuningStart } from "../detection-session.ts";
 import { defaultLedger, exposuresFrom } from "../evaluation-session.ts";
 import { percent } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-interface ExposureDetectionOptions extends ModelOption, JsonOption, DetectionRecipeOptions, LayoutOptions {
-  readonly detector?: string;
+interface ExposureDetectionOptions extends JsonOption, DetectionRecipeOptions, StartOptions {
   readonly split: string;
   readonly shots: readonly Exposure[];
   readonly shotSteps: number;
@@ -48,16 +40,14 @@ export const exposureDetectionCommand = defineCommand<[string], ExposureDetectio
   summary: "A detector's AP from zero-shot to all pictures (also: florence exposure detection)",
   details:
     "Tunes a detector on k pictures a class (the three subsets that ODinW draws with seeds 3, 30 and 300) and on all, " +
-    "and scores each on the test part; zero-shot needs --detector. Scores go into the ledger; an interrupted run goes on.",
+    "and scores each on the test part; zero-shot needs a detector to start from. Scores go into the ledger; an interrupted run goes on.",
   examples: [
-    { line: "florence exposure detection boxes/ --detector DIR --plot curve.png", does: "0, 1, 3, 5, 10 and all" },
+    { line: "florence exposure detection boxes/ --plot curve.png", does: "0, 1, 3, 5, 10 and all" },
     { line: "florence exposure detection boxes/ --shots 1,full --seeds 3 --json", does: "two points of the curve" },
   ],
   configure(command) {
     command.argument("<data>", "a set of pictures with boxes");
-    command.option("--detector <folder>", "the detector to start from (default: the model's image encoder)");
-    addModelOption(command);
-    addLayoutOptions(command);
+    addStartOptions(command);
     command.option("--split <name>", "train, val or test", "test");
     command.option("--shots <list>", "pictures a class, 0 for none, full for all", exposuresFrom(0), allShots);
     command.option("--shot-steps <n>", "updates of a few-shot tuning", integerBetween(1, 1e6), 60);
@@ -74,12 +64,13 @@ export const exposureDetectionCommand = defineCommand<[string], ExposureDetectio
   async run(context, [path], options) {
     const set = await openReportedSet(context, path, options.strict ?? false);
     const start = await tuningStart(context, options, set.classes);
-    const { detector, shotSteps } = options;
+    const { shotSteps } = options;
+    const detector = startingDetector(options);
     const zeroShot =
       options.shots.includes(0) && detector !== undefined
         ? await openDetectorFor(context, { detector, model: options.model }, set.classes)
         : undefined;
-    if (options.shots.includes(0) && !zeroShot) context.log("No zero-shot score: it needs --detector.");
+    if (options.shots.includes(0) && !zeroShot) context.log("No zero-shot score: it needs a detector.");
     const entries: LedgerEntry[] = [];
     const progress = { label: "", shown: context.progress("") };
     const show = (label: string, done: number, total: number, unit: string): void => {

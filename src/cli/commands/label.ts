@@ -9,8 +9,10 @@ import { writeReviewPage } from "../../tasks/detection/labelling/review-page.ts"
 import { writeLabels } from "../../tasks/detection/labelling/write-labels.ts";
 import { reportFailure } from "../batch-report.ts";
 import {
+  addDetectorOption,
   addJsonOption,
   addModelOption,
+  type DetectorOption,
   defineCommand,
   type JsonOption,
   type ModelOption,
@@ -19,9 +21,8 @@ import {
 import { exitCodeOfBatch } from "../exit-codes.ts";
 import { openLabelDetector } from "../label-detector.ts";
 
-interface LabelOptions extends ModelOption, JsonOption {
+interface LabelOptions extends ModelOption, DetectorOption, JsonOption {
   readonly labels: string;
-  readonly detector: string;
   readonly format: DetectionFormat;
   readonly out: string;
   readonly minScore: number;
@@ -41,7 +42,7 @@ dataset/scores.jsonl. What is found, and what a score is, is as of florence dete
 you train: --review.`,
   examples: [
     {
-      line: 'florence label photos/ --detector runs/detector/detector --labels "cat,dog" --out labelled --review review.html',
+      line: 'florence label photos/ --labels "cat,dog" --out labelled --review review.html',
       does: "boxes of cats and dogs as COCO, with a page to review them",
     },
     {
@@ -52,7 +53,7 @@ you train: --review.`,
   configure(command: Command) {
     command.argument("<folder>", "the pictures, with those of folders below");
     command.requiredOption("--labels <list>", "what to look for, separated by commas");
-    command.requiredOption("-d, --detector <dir>", "a detector's folder");
+    addDetectorOption(command);
     command.addOption(new Option("--format <form>", "what to write").choices(["coco", "yolo", "voc"]).default("coco"));
     command.requiredOption("-o, --out <dir>", "where the journal and the set go");
     command.option("--min-score <n>", "least score of a box that is kept", numberBetween(0, 1), 0.3);

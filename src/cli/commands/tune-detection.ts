@@ -24,29 +24,20 @@ import {
   tunedFolder,
 } from "../../training/detection-tuning.ts";
 import { saveTunedDetector } from "../../training/save-tuned-detector.ts";
-import {
-  addJsonOption,
-  addModelOption,
-  defineCommand,
-  integerBetween,
-  type JsonOption,
-  type ModelOption,
-  numberBetween,
-} from "../command.ts";
+import { addJsonOption, defineCommand, integerBetween, type JsonOption, numberBetween } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import {
-  addLayoutOptions,
   addRecipeOptions,
+  addStartOptions,
   type DetectionRecipeOptions,
-  type LayoutOptions,
   recipeFrom,
+  type StartOptions,
 } from "../detection-recipe-options.ts";
 import { openReportedSet, tuningStart } from "../detection-session.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-interface TuneDetectionOptions extends ModelOption, JsonOption, DetectionRecipeOptions, LayoutOptions {
+interface TuneDetectionOptions extends JsonOption, DetectionRecipeOptions, StartOptions {
   readonly out: string;
-  readonly detector?: string;
   readonly name?: string;
   readonly shots?: number;
   readonly seed: number;
@@ -60,14 +51,14 @@ export const tuneDetectionCommand = defineCommand<[string], TuneDetectionOptions
   summary: "Tune a detector on your pictures with boxes (also: florence tune detection)",
   details:
     "Trains a detector on a set of boxes (COCO, YOLO or Pascal VOC, Roboflow's exports as they are). It starts from " +
-    "another detector, or from the image encoder of a model. The finished detector is in model/ of the output folder, " +
+    "the bundled detector, another one, or the image encoder of a model. The finished detector is in model/ of the output folder, " +
     "with its card, the loss curve and predictions drawn on test pictures. The last weights are kept, or their moving " +
     "average with --average: no score chooses. Started again with the same --out, it goes on from the last checkpoint; " +
     "Ctrl+C saves one and stops. Annotations that cannot be used are named with file and id, and left out.",
   examples: [
-    { line: "florence tune detection boxes/ --out runs/boxes", does: "from the bundled model's image encoder" },
+    { line: "florence tune detection boxes/ --out runs/boxes", does: "from the bundled detector" },
     {
-      line: "florence tune detection boxes/ --detector DIR --shots 5 --seed 3 --steps 100 --out runs/five",
+      line: "florence tune detection boxes/ --shots 5 --seed 3 --steps 100 --out runs/five",
       does: "from a detector, on five pictures a class drawn as ODinW does",
     },
     {
@@ -78,9 +69,7 @@ export const tuneDetectionCommand = defineCommand<[string], TuneDetectionOptions
   configure(command) {
     command.argument("<data>", "a set of pictures with boxes");
     command.requiredOption("-o, --out <folder>", "where checkpoints, logs and the finished detector go");
-    command.option("--detector <folder>", "the detector to start from (default: the model's image encoder)");
-    addModelOption(command);
-    addLayoutOptions(command);
+    addStartOptions(command);
     command.option("--name <name>", "of the tuned detector (default: that of the output folder)");
     command.option("--shots <k>", "train on k pictures a class (ODinW's subsets)", integerBetween(1, 1e6));
     command.option("--seed <n>", "of subset, order and augmentation", integerBetween(0, 2 ** 31), 3);
