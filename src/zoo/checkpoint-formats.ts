@@ -3,6 +3,7 @@ import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
 import { clipHuggingFace } from "./clip-huggingface.ts";
 import { clipOpenAi } from "./clip-openai.ts";
+import { isDetectorFolder } from "./detector-files.ts";
 import { florenceCheckpoint } from "./florence-checkpoint.ts";
 import { openClip } from "./open-clip.ts";
 import { resizeCheckpoint } from "./resize-checkpoint.ts";
@@ -37,6 +38,10 @@ export async function readCheckpoint(path: string, { imageSize }: ReadOptions = 
   const hasConfig = folder.files.has("config.json");
   if (hasConfig) await folder.json("config.json"); // damaged JSON has an error of its own
   const subject = hasConfig ? folder.pathOf("config.json") : path;
+  if (await isDetectorFolder(path)) {
+    const rule = `${subject}: must be an image–text model, got a detector`;
+    throw new UserError("unsupported", `${rule}. Name it by --detector, and the model that it was made on by --model.`);
+  }
   const families = checkpointFormats.map(({ family }) => family).join("; ");
   const stated = await folder.field("config.json", "model_type");
   const got = typeof stated === "string" ? `model_type "${stated}"` : "neither a model_type nor a format it knows";

@@ -18,6 +18,7 @@ import type { FoundBoxes } from "../models/detection/decode-detections.ts";
 import { saveDetector } from "./detector-files.ts";
 import type { DetectorModel } from "./detector-model.ts";
 import { loadDetector } from "./load-detector.ts";
+import { loadModel } from "./load-model.ts";
 
 const embedding = 3;
 const texts = Float32Array.from([1, 0, 0, 0, 1, 0, 0, 0, 1]); // red, green, blue
@@ -69,6 +70,12 @@ function expectFound(found: FoundBoxes, { objects }: ColouredPicture, move: (box
 }
 
 describe("loadDetector", () => {
+  it("its folder is refused as a model, with what to do", async () => {
+    await expect(loadModel(join(folder, "open"))).rejects.toThrow(
+      /must be an image–text model, got a detector\. Name it by --detector/,
+    );
+  });
+
   it("finds what it learnt, alone and in a batch of several sizes", async () => {
     const [first, second] = pictures as [ColouredPicture, ColouredPicture];
     const [alone] = await model.detect([imageOf(first)], options);

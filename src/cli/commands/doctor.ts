@@ -1,11 +1,20 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
+import { rgbImage } from "../../core/image.ts";
 import { decodeImage } from "../../io/images.ts";
 import { bundledModelNames } from "../../zoo/bundled-models.ts";
 import type { FlorenceModel } from "../../zoo/florence-model.ts";
 import { compareGoldenVectors, readGoldenVectors } from "../../zoo/golden-vectors.ts";
-import { addJsonOption, addModelOption, defineCommand, type JsonOption, type ModelOption } from "../command.ts";
+import {
+  addJsonOption,
+  addModelOption,
+  bundledDetector,
+  bundledModel,
+  defineCommand,
+  type JsonOption,
+  type ModelOption,
+} from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { checkCache, checkMemory, checkNode, checkRuntime, checkSharp, checkThreads } from "../environment-checks.ts";
 import { exitCodes } from "../exit-codes.ts";
@@ -61,9 +70,24 @@ export const doctorCommand = defineCommand<[], ModelOption & JsonOption>({
     } finally {
       await model?.dispose();
     }
+    if (modelName === bundledModel) await report("detector", () => checkDetector(context));
     return failures === 0 ? exitCodes.ok : exitCodes.internal;
   },
 });
+
+async function checkDetector({ signal }: CommandContext): Promise<string> {
+  const started = performance.now();
+  const { loadDetector } = await import("../../zoo/load-detector.ts");
+  const detector = await loadDetector(bundledDetector, { signal });
+  try {
+    const [{ scores }] = await detector.detect([rgbImage(64, 64, new Uint8Array(64 * 64 * 3).fill(128))], { signal });
+    if (!scores.every((score) => score >= 0 && score <= 1)) throw new Error("scores must be from 0 to 1");
+    const milliseconds = Math.round(performance.now() - started);
+    return `${detector.name}, fingerprint ${detector.fingerprint.slice(0, 12)}, loaded and run in ${milliseconds} ms`;
+  } finally {
+    await detector.dispose();
+  }
+}
 
 async function attempt(check: string, examine: () => string | Promise<string>): Promise<CheckResult> {
   try {
