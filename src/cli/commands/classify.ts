@@ -59,7 +59,7 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
     const model = await context.loadModel(options.model, { precision, imageSize, signal: context.signal });
     const report = new BatchReport(context, "classify", Boolean(options.json));
     try {
-      const { fingerprint, scoring } = model;
+      const { fingerprint, embedDim, scoring } = model;
       if (options.calibration !== undefined && scoring.kind === "sigmoid") {
         throw new UserError(
           "unsupported",
@@ -69,7 +69,7 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
       const calibration =
         options.calibration === undefined
           ? undefined
-          : await readCalibration(options.calibration, { fingerprint, labels, templates });
+          : await readCalibration(options.calibration, { fingerprint, embedDim, labels, templates });
       const texts = [...labels, ...(calibration?.backgrounds ?? [])];
       const classifier = await zeroShotClassifier(model, texts, templates, {
         cacheFolder: context.cacheFolder,
@@ -79,7 +79,7 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
       const results = classify(paths, model, classifier, {
         top: options.top,
         signal: context.signal,
-        ...(calibration ? { judge: (logits) => judge(calibration, logits) } : {}),
+        ...(calibration ? { judge: (logits, embedding) => judge(calibration, { logits, embedding }) } : {}),
       });
       for await (const result of results) {
         if ("error" in result) await report.fail(result);
