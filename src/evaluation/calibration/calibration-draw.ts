@@ -102,8 +102,10 @@ function requirePictures(set: LabelledSet, fit: number, heldOut: number): void {
   throw new UserError("empty", `${set.name}: ${rule}, got ${fit} and ${heldOut}. Label some more.`);
 }
 
+/** The outside set's test part, else its validation part, else all of it: a model may know what it was trained on. */
 function outsidePool({ set, classes }: NonNullable<DrawOptions["outside"]>): DrawnPicture[] {
-  return [...set.splits.values()].flat().flatMap((image) => {
+  const part = (["test", "val", "train"] as const).find((name) => set.splits.has(name)) ?? "train";
+  return (set.splits.get(part) ?? []).flatMap((image) => {
     const [own] = image.labels;
     if (own !== undefined && !classes.has(own)) return [];
     return [{ set, image, label: -1, group: own === undefined ? set.name : set.classes[own] }];
