@@ -3,15 +3,15 @@ import { alignedTable, percent } from "./evaluation-table.ts";
 
 /** A finished calibration as the one JSON line of `florence calibrate`. */
 export function calibrationJson(path: string, finished: FinishedCalibration, { labels, acceptance }: CalibrateOptions) {
-  const { calibration, heldOut, draw, failed } = finished;
+  const { calibration, fittedOn, heldOut, draw, failed } = finished;
   const { before, after } = heldOut;
   const chosen = heldOut.rejections.find(({ isChosen }) => isChosen);
   return {
     calibration: path,
     labels,
     temperature: 1 / calibration.correction.scale,
-    fitted: countKinds(draw.fit),
-    heldOut: { ...countKinds(draw.heldOut), top1: heldOut.top1, failed },
+    fitted: fittedOn,
+    heldOut: { pictures: heldOut.pictures, outside: heldOut.outside, top1: heldOut.top1, failed },
     calibrationError: { before: before.calibrationError, after: after.calibrationError, interval: after.interval },
     negativeLogLikelihood: { before: before.negativeLogLikelihood, after: after.negativeLogLikelihood },
     ...(chosen && {
@@ -37,12 +37,11 @@ export function calibrationJson(path: string, finished: FinishedCalibration, { l
 
 /** A finished calibration for humans: errors before and after, and a table of the ways to reject. */
 export function calibrationLines(finished: FinishedCalibration, { acceptance }: CalibrateOptions): string[] {
-  const { calibration, heldOut, draw } = finished;
+  const { calibration, fittedOn, heldOut, draw } = finished;
   const { before, after, rejections } = heldOut;
-  const fitted = countKinds(draw.fit);
   const [low, high] = after.interval;
   const lines = [
-    `fitted on ${fitted.pictures} pictures: temperature ${(1 / calibration.correction.scale).toFixed(3)}`,
+    `fitted on ${fittedOn.pictures} pictures: temperature ${(1 / calibration.correction.scale).toFixed(3)}`,
     `calibration error on ${heldOut.pictures} others: ${percent(before.calibrationError)} before, ` +
       `${percent(after.calibrationError)} after (${percent(low)} – ${percent(high)}); top-1 ${percent(heldOut.top1)}`,
   ];
@@ -53,7 +52,7 @@ export function calibrationLines(finished: FinishedCalibration, { acceptance }: 
   lines.push(`"none of these" by ${chosen.method}: ${percent(trueAcceptance)} accepted${rejected}`);
   if (!unknown) return lines;
   lines.push(
-    `outside pictures divided ${draw.outsideDivision}, ${fitted.outside} fitted on`,
+    `outside pictures divided ${draw.outsideDivision}, ${fittedOn.outside} fitted on`,
     ...alignedTable(
       ["method", "area under ROC", "95 % interval", `rejected at ${percent(acceptance)}`],
       rejections.map(({ method, isChosen, atThreshold: { unknown: own }, rejectedAtAcceptance }) => [
@@ -65,9 +64,4 @@ export function calibrationLines(finished: FinishedCalibration, { acceptance }: 
     ),
   );
   return lines;
-}
-
-function countKinds(drawn: FinishedCalibration["draw"]["fit"]): { pictures: number; outside: number } {
-  const pictures = drawn.filter(({ label }) => label >= 0).length;
-  return { pictures, outside: drawn.length - pictures };
 }

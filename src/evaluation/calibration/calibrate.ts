@@ -23,6 +23,7 @@ export interface CalibrateOptions extends DrawOptions {
 export interface FinishedCalibration {
   readonly calibration: StoredCalibration;
   readonly fitted: CalibrationReport;
+  readonly fittedOn: { readonly pictures: number; readonly outside: number };
   readonly heldOut: CalibrationMeasures;
   readonly draw: CalibrationDraw;
   readonly failed: number; // pictures that could not be used
@@ -66,6 +67,7 @@ export async function calibrate(context: EvaluationContext, options: CalibrateOp
   return {
     calibration: { ...calibration, backgrounds },
     fitted: report,
+    fittedOn: { pictures: report.examples, outside: examples.length - report.examples },
     heldOut: measureCalibration(heldOut.pictures, classifier, { calibration, report, acceptance: options.acceptance }),
     draw,
     failed: fit.failed + heldOut.failed,

@@ -32,8 +32,8 @@ const fewestOutside = 5;
 const fewestClasses = 4; // of outside pictures, to be divided by class
 
 /**
- * Draws the pictures by a hash of seed and key. Pictures of the labels are fitted on in the training part and measured in
- * the test part (halves of it where there is nothing else); those of the set's other classes count as outside pictures.
+ * Draws the pictures by a hash of seed and key. Pictures of the labels are fitted on in the training and validation parts and
+ * measured in the test part (halves of it where there is nothing else); those of the set's other classes count as outside pictures.
  * Outside classes are on one side each, for the world outside is seldom what was shown: so the score is of kinds never seen.
  *
  * @throws UserError (bad-argument) for a label that is no class of the set; (empty) for too few pictures; unsupported for
@@ -53,7 +53,7 @@ export function drawCalibration(set: LabelledSet, parts: EvaluationParts, option
       .map((one) => ({ one, at: hash(one) }))
       .sort((a, b) => a.at - b.at)
       .map(({ one }) => one);
-  const trained = shuffled(draw(parts.train));
+  const trained = shuffled(draw([...parts.train, ...parts.val])); // nothing else is chosen on validation pictures here
   const tested = shuffled(draw(parts.test));
   const isInside = ({ label }: DrawnPicture) => label >= 0;
   // A set of one part is halved; the hash has shuffled it.

@@ -23,20 +23,19 @@ export async function recordCalibration(
   seconds: number,
 ): Promise<LedgerEntry[]> {
   const { model, set, parts } = context;
-  const { draw, failed } = finished;
-  const count = (isKnown: boolean) => draw.fit.filter(({ label }) => label >= 0 === isKnown).length;
+  const { draw, fittedOn, failed } = finished;
   const common = {
     images: parts.testOrigin,
     labels: hashOfTexts(options.labels),
     templates: `${options.templates.length} × ${hashOfTexts(options.templates)}`,
-    fittedOn: count(true),
+    fittedOn: fittedOn.pictures,
     bias: options.withBias,
   };
   const rejecting = {
     outside: options.outside ? `${options.outside.set.name} × ${options.outside.set.fingerprint.slice(0, 16)}` : "own",
     outsideClasses: hashOfTexts([...new Set([...draw.fit, ...draw.heldOut].map(({ group }) => group))].sort()),
     outsideDivision: draw.outsideDivision,
-    fittedOnOutside: count(false),
+    fittedOnOutside: fittedOn.outside,
     ...(options.backgrounds.length > 0 && { backgrounds: hashOfTexts(options.backgrounds) }),
     acceptance: options.acceptance,
     rejectBy: options.method ?? "none",

@@ -19,9 +19,8 @@ export async function calibrationPage(
   finished: FinishedCalibration,
   options: CalibrateOptions,
 ): Promise<string> {
-  const { heldOut, draw, calibration, failed } = finished;
+  const { heldOut, fittedOn, calibration, failed } = finished;
   const { before, after, pictures, outside, top1 } = heldOut;
-  const fit = draw.fit.filter(({ label }) => label >= 0).length;
   const content = markup`<!doctype html>
 <html lang="en">
 <head>
@@ -33,7 +32,7 @@ export async function calibrationPage(
 </head>
 <body>
 <h1>Calibration of ${model.name} on ${set.name}</h1>
-<p>Temperature ${(1 / calibration.correction.scale).toFixed(3)}${options.withBias && " and a bias for each label"}, fitted on ${fit} pictures. All that follows was measured on ${pictures} others (${options.labels.length} labels, top-1 ${percent(top1)}).</p>
+<p>Temperature ${(1 / calibration.correction.scale).toFixed(3)}${options.withBias && " and a bias for each label"}, fitted on ${fittedOn.pictures} pictures. All that follows was measured on ${pictures} others (${options.labels.length} labels, top-1 ${percent(top1)}).</p>
 <p class="quiet">model ${model.fingerprint.slice(0, 16)} · data ${set.fingerprint.slice(0, 16)} · seed ${options.seed} · ${options.templates.length} templates. Intervals are 95 %.</p>
 ${failed > 0 && markup`<p class="note">${failed} pictures could not be used.</p>`}
 <h2>Probabilities</h2>
@@ -52,19 +51,18 @@ function reliability(title: string, measures: ProbabilityMeasures): Markup {
   return markup`<div><h3>${title}: error ${percent(measures.calibrationError)}</h3>${reliabilitySvg(bins)}</div>`;
 }
 
-function rejectionSection({ heldOut, draw }: FinishedCalibration, options: CalibrateOptions): Markup {
+function rejectionSection({ heldOut, draw, fittedOn }: FinishedCalibration, options: CalibrateOptions): Markup {
   const chosen = heldOut.rejections.find(({ isChosen }) => isChosen);
   if (!chosen) throw new UserError("corrupt", "Calibration page: a method must have been chosen, got none.");
   const { atThreshold, threshold, method } = chosen;
   const { unknown } = atThreshold;
-  const fitted = draw.fit.filter(({ label }) => label < 0).length;
   const origin = options.outside ? options.outside.set.name : "other classes of the set";
   const fallingShort = unknown && `${percent(1 - unknown.falseAcceptance)} of the outside pictures rejected`;
   return markup`<h2>None of these</h2>
 <p>By <b>${method}</b>, a threshold of ${threshold.toPrecision(4)} learned for ${percent(options.acceptance)} true acceptance: ${percent(atThreshold.trueAcceptance)} of the ${heldOut.pictures} pictures of the labels accepted${fallingShort && `, ${fallingShort}`}.</p>
 ${
   unknown &&
-  markup`<p class="quiet">${heldOut.outside} outside pictures of ${origin}, divided ${draw.outsideDivision} from the ${fitted} that were fitted on. Rejecting by chance would reject ${percent(1 - options.acceptance)}.</p>
+  markup`<p class="quiet">${heldOut.outside} outside pictures of ${origin}, divided ${draw.outsideDivision} from the ${fittedOn.outside} that were fitted on. Rejecting by chance would reject ${percent(1 - options.acceptance)}.</p>
 <div class="plots"><div><h3>ROC: area ${unknown.areaUnderRoc.toFixed(3)}</h3>${rocSvg(
     { points: rocPoints(unknown.roc), area: unknown.areaUnderRoc, of: "pictures" },
     {

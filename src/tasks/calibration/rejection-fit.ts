@@ -71,8 +71,8 @@ function foldsOf(examples: readonly CalibrationExample[]): number[] {
   const groups = new Set(examples.flatMap(({ label, group }) => (label < 0 && group !== undefined ? [group] : [])));
   return examples.map(({ label, group }, i) => {
     const seen = label < 0 ? places.unknown : places.known;
-    // Fewer groups than folds would leave folds without an outside picture to learn from.
-    const key = group !== undefined && groups.size >= folds && label < 0 ? group : `picture ${i}`;
+    // One group alone cannot be both learned from and held out.
+    const key = group !== undefined && groups.size > 1 && label < 0 ? group : `picture ${i}`;
     const place = seen.get(key) ?? seen.size;
     seen.set(key, place);
     return place % folds;
