@@ -47,7 +47,12 @@ const tensorsOf = async (run: string) =>
   (await readSafetensors(join(folder, run, run === "base" ? "" : "model", "model.safetensors"))).tensors;
 
 type Score = { value: number; measure: string; count: number };
-type Summary = { model: string; alpha: number; test: { before: Score; after: Score; plain: Score }; controlLoss?: number };
+type Summary = {
+  model: string;
+  alpha: number;
+  test: { before: Score; after: Score; plain: Score };
+  controlLoss?: number;
+};
 const summaryOf = (lines: Record<string, unknown>[]) => lines.at(-1) as unknown as Summary;
 
 describe("florence tune", () => {
