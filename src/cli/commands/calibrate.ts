@@ -48,8 +48,8 @@ export const calibrateCommand = defineCommand<[string], CalibrateCommandOptions>
     "Fits a temperature on labelled pictures of your set, and measures on others how far confidence and accuracy lie " +
     "apart (expected calibration error, 15 bins). The labels are the set's classes, or those given: then pictures of its " +
     "other classes count as outside pictures. With outside pictures (--outside, or other classes) or background prompts " +
-    "it learns a threshold too, below which a picture shows none of the labels; outside pictures of one class are " +
-    "either fitted on or measured on, never both. What `florence classify --calibration FILE` needs is in the file; it " +
+    "it learns a threshold too, below which a picture shows none of the labels; of four outside classes or more each " +
+    "is either fitted on or measured on, never both. What `florence classify --calibration FILE` needs is in the file; it " +
     "holds for this model, these labels in their order, and these templates.",
   examples: [
     {
