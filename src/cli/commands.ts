@@ -1,4 +1,5 @@
 import type { CliCommand } from "./command.ts";
+import { calibrateCommand } from "./commands/calibrate.ts";
 import { classifyCommand } from "./commands/classify.ts";
 import { dataCommand } from "./commands/data.ts";
 import { detectCommand } from "./commands/detect.ts";
@@ -27,6 +28,7 @@ export const commands: readonly CliCommand[] = [
   evalDetectionCommand,
   exposureCommand,
   exposureDetectionCommand,
+  calibrateCommand,
   pretrainCommand,
   tuneCommand,
   tuneDetectionCommand,

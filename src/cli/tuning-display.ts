@@ -1,10 +1,12 @@
 import type { FailedFile } from "../io/file-walk.ts";
 import { type Progress, type ProgressFields, startProgress } from "../io/progress.ts";
-import type { MixtureScore } from "../training/retention.ts";
+import { gainShare, gainShareAmong, lossOf, type MixtureScore } from "../training/retention.ts";
+import { plainTest } from "../training/tuned-model-card.ts";
 import type { TuningOptions, TuningResult } from "../training/tuning.ts";
 import type { TuningScore } from "../training/tuning-scores.ts";
 import { reportFailure } from "./batch-report.ts";
 import type { CommandContext } from "./context.ts";
+import { alignedTable } from "./evaluation-table.ts";
 
 /** What a tuning shows while it runs: one progress line on stderr, and results on stdout. */
 export class TuningDisplay {
@@ -59,14 +61,17 @@ export class TuningDisplay {
   async finish({ report, folders, loss }: TuningResult): Promise<void> {
     const { alpha, mixtures, test, control } = report;
     if (this.#isJson) {
-      await this.#context.print(JSON.stringify({ ...folders, alpha, test, controlLoss: control ? loss : undefined }));
+      const kept = test?.before && gainShare(test.after, test.before, test.plain);
+      const line = { ...folders, alpha, test, gainShare: kept, controlLoss: control ? loss : undefined };
+      await this.#context.print(JSON.stringify(line));
       return;
     }
-    for (const score of mixtures) await this.#context.print(mixtureLine(score, score.alpha === alpha, control?.name));
+    const table = mixtureTable(mixtures, alpha, control?.name);
+    for (const line of table) await this.#context.print(line);
     if (test) {
       const before = test.before ? `${percent(test.before)} before, ` : "";
       await this.#context.print(
-        `test: ${test.after.measure} ${before}${percent(test.after)} after (${test.after.count} pictures)`,
+        `test: ${test.after.measure} ${before}${percent(test.after)} after (${test.after.count} pictures)${plainTest(test, alpha)}`,
       );
     }
     this.#context.log(
@@ -101,7 +106,20 @@ export class TuningDisplay {
 
 const percent = ({ value }: TuningScore): string => `${(100 * value).toFixed(1)} %`;
 
-function mixtureLine({ alpha, validation, control }: MixtureScore, isKept: boolean, controlName = "control"): string {
-  const ofControl = control ? `  ${controlName} ${percent(control)}` : "";
-  return `alpha ${alpha.toFixed(2)}  validation ${validation.measure} ${percent(validation)}${ofControl}${isKept ? "  (kept)" : ""}`;
+/** The trade-off: each α with its score on the task, the share of the plain gain that it keeps, and the control set. */
+function mixtureTable(mixtures: readonly MixtureScore[], kept: number, controlName = "control"): string[] {
+  const before = mixtures.find(({ alpha }) => alpha === 0);
+  const rows = mixtures.map((score) => {
+    const share = gainShareAmong(mixtures, score);
+    const change = before ? -100 * lossOf(score, before) : 0;
+    return [
+      `${score.alpha.toFixed(2)}${score.alpha === kept ? " (kept)" : ""}`,
+      percent(score.validation),
+      share === undefined ? "" : `${(100 * share).toFixed(1)} %`,
+      score.control ? percent(score.control) : "",
+      score.control ? `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(1)}` : "",
+    ];
+  });
+  const measure = mixtures[0]?.validation.measure ?? "";
+  return alignedTable(["alpha", `validation ${measure}`, "of the plain gain", controlName, "points"], rows);
 }

@@ -34,8 +34,8 @@ export const evaluationDetailsSchema = z.object({
     .array(z.object({ confidence: z.number(), accuracy: z.number(), count: z.number() }))
     .readonly()
     .optional(),
-  /** Whether confidence tells right answers from wrong ones: false against true acceptances. */
-  roc: z.object({ points: curve, area: z.number() }).optional(),
+  /** Whether a score tells what to accept from what not: right answers from wrong ones, or `of` pictures of the labels. */
+  roc: z.object({ points: curve, area: z.number(), of: z.enum(["answers", "pictures"]).optional() }).optional(),
   best: z.array(example).readonly().optional(),
   worst: z.array(example).readonly().optional(),
   notes: z.array(z.string()).readonly().optional(),

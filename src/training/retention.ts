@@ -85,6 +85,21 @@ export function lossOf({ control }: MixtureScore, before: MixtureScore): number 
 }
 
 /**
+ * The share of what plain tuning (α = 1) gained over the model before that a score keeps: 1 for all of it, 0 for none, above
+ * 1 where a mixture beats plain tuning; nothing where plain tuning gained nothing.
+ */
+export function gainShare(kept: TuningScore, before: TuningScore, plain: TuningScore): number | undefined {
+  const gain = plain.value - before.value;
+  return gain > 0 ? (kept.value - before.value) / gain : undefined;
+}
+
+/** {@link gainShare} on validation, of one mixture among those scored. */
+export function gainShareAmong(scores: readonly MixtureScore[], { validation }: MixtureScore): number | undefined {
+  const [before, plain] = [0, 1].map((alpha) => scores.find((score) => score.alpha === alpha)?.validation);
+  return before && plain && gainShare(validation, before, plain);
+}
+
+/**
  * The mixture with the best validation score among those that lose no more than `maxLoss` on the control set; of equal
  * ones that nearest to the original. If none but the original keeps within the bound, it is the original.
  *

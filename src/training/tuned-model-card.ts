@@ -1,5 +1,5 @@
 import type { FineTuneRecipe } from "../tasks/fine-tune/recipe.ts";
-import { lossOf, type MixtureScore } from "./retention.ts";
+import { gainShare, gainShareAmong, lossOf, type MixtureScore } from "./retention.ts";
 import type { TuningScore } from "./tuning-scores.ts";
 
 /** All that a tuning is told by afterwards: `tuning.json` of a tuned model, and the source of its card. */
@@ -22,7 +22,13 @@ export interface TuningReport {
   readonly mixtures: readonly MixtureScore[];
   readonly alpha: number; // of the mixture that was kept
   /** On the set's test part, if it has one; nothing before a head that started at random. */
-  readonly test: { readonly before: TuningScore | undefined; readonly after: TuningScore } | undefined;
+  readonly test:
+    | {
+        readonly before: TuningScore | undefined;
+        readonly after: TuningScore;
+        readonly plain: TuningScore; // of the tuned model itself, α = 1
+      }
+    | undefined;
 }
 
 /** The model card of a tuned model. */
@@ -56,11 +62,18 @@ export function tunedModelCard(report: TuningReport): string {
   if (test) {
     lines.push(
       `Test part of ${data.name}, ${test.after.count} pictures that decided nothing: ${test.after.measure} ` +
-        `${test.before ? `${percent(test.before.value)} before, ` : ""}**${percent(test.after.value)}** after.`,
+        `${test.before ? `${percent(test.before.value)} before, ` : ""}**${percent(test.after.value)}** after${plainTest(test, alpha)}.`,
       "",
     );
   }
   return lines.join("\n");
+}
+
+/** What plain tuning would have had, and how much of its gain was kept, where a mixture was. */
+export function plainTest({ before, after, plain }: NonNullable<TuningReport["test"]>, alpha: number): string {
+  if (alpha === 1) return "";
+  const share = before && gainShare(after, before, plain);
+  return `; α = 1 has ${percent(plain.value)}${share === undefined ? "" : `, of whose gain ${percent(share)} is kept`}`;
 }
 
 function mixtureTable(mixtures: readonly MixtureScore[], chosen: number, control: string | undefined): string[] {
@@ -71,10 +84,12 @@ function mixtureTable(mixtures: readonly MixtureScore[], chosen: number, control
     const ofControl = score.control
       ? ` ${percent(score.control.value)} | ${before ? points(-lossOf(score, before)) : "–"} |`
       : "";
-    return `| ${score.alpha}${mark} | ${percent(score.validation.value)} |${ofControl}`;
+    const share = gainShareAmong(mixtures, score);
+    const kept = share === undefined ? "–" : percent(share);
+    return `| ${score.alpha}${mark} | ${percent(score.validation.value)} | ${kept} |${ofControl}`;
   });
   const [heading, rule] = control ? [` ${control}, zero-shot | change |`, "---|---|"] : ["", ""];
-  return [`| α | validation ${measure} |${heading}`, `|---|---|${rule}`, ...rows];
+  return [`| α | validation ${measure} | of the plain gain |${heading}`, `|---|---|---|${rule}`, ...rows];
 }
 
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { LabelledSet } from "../data/labelled/labelled-set.ts";
 import { mergeAdapters } from "../nn/low-rank.ts";
-import { TowerRunner } from "../tasks/fine-tune/tower-runner.ts";
+import { type RunOptions, TowerRunner } from "../tasks/fine-tune/tower-runner.ts";
 import type { TokenizerSource } from "../zoo/tokenizer-files.ts";
 import { type FineTunedModel, type FineTuningOptions, fineTune } from "./fine-tuning.ts";
 import { curveOf, writeLossCurve } from "./loss-curve.ts";
@@ -90,10 +90,7 @@ export async function tune(options: TuningOptions): Promise<TuningResult | undef
       wallSeconds: model.wallSeconds,
       mixtures,
       alpha: kept.alpha,
-      test: parts.test && {
-        before: usable.includes(0) ? await taskScore(runner, parts.test, pair, 0, run) : undefined,
-        after: await taskScore(runner, parts.test, pair, kept.alpha, run),
-      },
+      test: parts.test && (await testScores(runner, parts.test, pair, { alpha: kept.alpha, usable, run })),
     };
     const { isMultiLabel, classes } = set;
     const folders = await saveTuned({
@@ -111,6 +108,18 @@ export async function tune(options: TuningOptions): Promise<TuningResult | undef
     await runner.dispose();
     for (const store of [model.data.train, model.data.validation, model.data.test]) store?.close();
   }
+}
+
+/** Scores on the test part: before, of what is kept, and of plain tuning, which a mixture is measured by. */
+async function testScores(
+  runner: TowerRunner,
+  part: ScoredPart,
+  pair: TunedPair,
+  { alpha, usable, run }: { readonly alpha: number; readonly usable: readonly number[]; readonly run: RunOptions },
+): Promise<NonNullable<TuningReport["test"]>> {
+  const before = usable.includes(0) ? await taskScore(runner, part, pair, 0, run) : undefined;
+  const after = alpha === 0 && before ? before : await taskScore(runner, part, pair, alpha, run);
+  return { before, after, plain: alpha === 1 ? after : await taskScore(runner, part, pair, 1, run) };
 }
 
 /** The weights before and after, adapters merged in. */

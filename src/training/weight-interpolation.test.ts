@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ShapeError } from "../core/errors.ts";
-import { bestMixture, lossOf, type MixtureScore } from "./retention.ts";
+import { bestMixture, gainShare, gainShareAmong, lossOf, type MixtureScore } from "./retention.ts";
 import { interpolateWeights } from "./weight-interpolation.ts";
 
 const shared = Float32Array.of(7);
@@ -34,6 +34,17 @@ function mixture(alpha: number, task: number, control?: number): MixtureScore {
   const score = (value: number) => ({ measure: "top-1", value, count: 100 }) as const;
   return { alpha, validation: score(task), control: control === undefined ? undefined : score(control) };
 }
+
+describe("gainShare", () => {
+  it("is the part of what plain tuning gained, by hand", () => {
+    const scores = [mixture(0, 0.4), mixture(0.5, 0.76), mixture(0.8, 0.82), mixture(1, 0.8)];
+    expect(gainShareAmong(scores, scores[1])).toBeCloseTo(0.9, 12);
+    expect(scores.map((score) => gainShareAmong(scores, score)?.toFixed(2))).toEqual(["0.00", "0.90", "1.05", "1.00"]);
+    const [{ validation: before }, , , { validation: plain }] = scores;
+    expect(gainShare(before, plain, before)).toBeUndefined(); // nothing was gained
+    expect(gainShareAmong(scores.slice(1), scores[1])).toBeUndefined(); // nothing to compare with
+  });
+});
 
 describe("bestMixture", () => {
   const scores = [mixture(0, 0.4, 0.3), mixture(0.3, 0.7, 0.29), mixture(0.6, 0.8, 0.25), mixture(1, 0.85, 0.1)];

@@ -159,13 +159,13 @@ describe("florence classify", () => {
 
   it("calibrates, and rejects a picture of none of the labels", async () => {
     const file = join(folder, "calibration.json");
-    const { fingerprint } = toyModel();
+    const { fingerprint, embedDim } = toyModel();
     const stored = {
       correction: { scale: 0.02, bias: [0, 0] },
-      rejection: { method: "background-margin", threshold: 1 },
+      rejection: { rule: { method: "background-margin" }, threshold: 1 },
       backgrounds: ["blue"],
     } as const;
-    await writeCalibration(file, stored, { fingerprint, labels: ["red", "green"], templates: bareTemplates });
+    await writeCalibration(file, stored, { fingerprint, embedDim, labels: ["red", "green"], templates: bareTemplates });
     const words = ["classify", join(folder, "photos"), "--templates", "none", "--calibration", file];
     const { exitCode, stdout } = await run(...words, "--labels", "red,green", "--json");
     const lines = jsonLines(stdout) as { predictions: { label: string; probability: number }[]; rejected?: true }[];

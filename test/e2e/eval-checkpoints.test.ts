@@ -69,6 +69,38 @@ describe("florence eval on an imported CLIP checkpoint of random weights", () =>
   });
 });
 
+describe("florence calibrate on an imported CLIP checkpoint of random weights", () => {
+  it("fits and measures it as it does any model, and tells its own colours from another", async () => {
+    const set = join(folder, "calibration");
+    for (const [split, name] of ["train", "test"].flatMap((part) =>
+      ["red", "blue", "lime"].map((name) => [part, name]),
+    )) {
+      await mkdir(join(set, split, name), { recursive: true });
+      for (let i = 0; i < 10; i++) {
+        const strong = 150 + 10 * i;
+        const shade = { red: [strong, 9, 9], blue: [9, 9, strong], lime: [9, strong, 9] }[name];
+        await writePicture(join(set, split, name, `${i}.png`), `rgb(${shade?.join()})`, 40, 36);
+      }
+    }
+    const file = join(folder, "clip.calibration.json");
+    const words = ["--model", clip, "--labels", "red,blue", "--out", file];
+    const [report] = await entriesOf("calibrate", set, ...words);
+    expect(report).toMatchObject({
+      fitted: { pictures: 20, outside: 10 },
+      heldOut: { pictures: 20, outside: 10 },
+      rejection: { rejected: 1, outsideDivision: "by picture" },
+    });
+    const { before, after } = report.negativeLogLikelihood as { before: number; after: number };
+    expect(after).toBeLessThanOrEqual(before + 1e-9);
+    const classify = ["classify", join(set, "test/lime/0.png"), "--model", clip, "--labels", "red,blue"];
+    const { stdout } = await runFlorence([...classify, "--calibration", file, "--json"], {
+      loadModel,
+      cacheFolder: join(folder, "cache"),
+    });
+    expect(jsonLines(stdout)[0]).toMatchObject({ rejected: true });
+  });
+});
+
 describe("florence eval on sets with faults", () => {
   const run = (...words: string[]) =>
     runFlorence([...words, "--ledger", join(folder, "faults.jsonl"), "--json"], {

@@ -47,7 +47,12 @@ const tensorsOf = async (run: string) =>
   (await readSafetensors(join(folder, run, run === "base" ? "" : "model", "model.safetensors"))).tensors;
 
 type Score = { value: number; measure: string; count: number };
-type Summary = { model: string; alpha: number; test: { before: Score; after: Score }; controlLoss?: number };
+type Summary = {
+  model: string;
+  alpha: number;
+  test: { before: Score; after: Score; plain: Score };
+  controlLoss?: number;
+};
 const summaryOf = (lines: Record<string, unknown>[]) => lines.at(-1) as unknown as Summary;
 
 describe("florence tune", () => {
@@ -140,6 +145,14 @@ describe("florence tune", () => {
     const { test, alpha } = summaryOf(lines);
     expect(mixtures[0].control.value).toBe(test.before.value);
     expect(mixtures.find((mixture) => mixture.alpha === alpha)?.control.value).toBe(test.after.value);
+    expect(mixtures[10].control.value).toBe(test.plain.value);
+    const { gainShare } = lines.at(-1) as unknown as { gainShare?: number };
+    const gain = mixtures[10].control.value - test.before.value;
+    const expected = gain > 0 ? (test.after.value - test.before.value) / gain : undefined;
+    if (expected === undefined) expect(gainShare).toBeUndefined();
+    else expect(gainShare).toBeCloseTo(expected, 12);
+    const card = await readFile(join(folder, "wise", "model", "README.md"), "utf8");
+    expect(card).toContain("| α | validation top-1 | of the plain gain | colours, zero-shot | change |");
     await tuned("wise-none", "--steps", "10", "--wise-ft", "0");
     const unchanged = await readFile(join(folder, "wise-none", "model", "model.safetensors"));
     expect(unchanged).toEqual(await readFile(join(folder, "base", "model.safetensors")));

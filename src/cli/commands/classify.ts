@@ -1,12 +1,9 @@
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
-import { fileError } from "../../io/file-errors.ts";
 import { judge } from "../../tasks/calibration/calibration.ts";
 import { readCalibration } from "../../tasks/calibration/calibration-file.ts";
 import { type ClassifiedFile, classify } from "../../tasks/classification/classification.ts";
 import { checkLabels, checkTemplates } from "../../tasks/classification/prompts.ts";
-import { bareTemplates, defaultTemplates } from "../../tasks/classification/templates.data.ts";
 import { zeroShotClassifier } from "../../tasks/classification/zero-shot-classifier.ts";
 import { BatchReport } from "../batch-report.ts";
 import {
@@ -22,11 +19,9 @@ import {
   type PrecisionOption,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { addLabelOptions, type LabelOptions, readLabels, readTemplates } from "../label-options.ts";
 
-interface ClassifyCommandOptions extends ModelOption, ImageSizeOption, PrecisionOption, JsonOption {
-  readonly labels?: string;
-  readonly labelsFile?: string;
-  readonly templates: string;
+interface ClassifyCommandOptions extends LabelOptions, ModelOption, ImageSizeOption, PrecisionOption, JsonOption {
   readonly top: number;
   readonly calibration?: string;
 }
@@ -50,13 +45,7 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
   ],
   configure(command: Command) {
     command.argument("<path...>", "picture files and folders");
-    command.option("-l, --labels <list>", "labels, separated by commas");
-    command.option("--labels-file <file>", "labels, one a line");
-    command.option(
-      "--templates <default|none|file>",
-      "prompts that each label is put into; in a file, one a line with {} for the label",
-      "default",
-    );
+    addLabelOptions(command);
     command.option("--top <count>", "how many labels to print for each picture", integerBetween(1, 10_000), 5);
     command.option("--calibration <file>", "a calibration made with this model, these labels and templates");
     addJsonOption(addPrecisionOption(addImageSizeOption(addModelOption(command))));
@@ -64,13 +53,13 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
 
   async run(context, [paths], options) {
     // Labels are checked before the model is loaded: a slip of the pen is answered at once.
-    const labels = checkLabels(await readLabels(options));
+    const labels = checkLabels(await givenLabels(options));
     const templates = checkTemplates(await readTemplates(options.templates));
     const { precision, imageSize } = options;
     const model = await context.loadModel(options.model, { precision, imageSize, signal: context.signal });
     const report = new BatchReport(context, "classify", Boolean(options.json));
     try {
-      const { fingerprint, scoring } = model;
+      const { fingerprint, embedDim, scoring } = model;
       if (options.calibration !== undefined && scoring.kind === "sigmoid") {
         throw new UserError(
           "unsupported",
@@ -80,7 +69,7 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
       const calibration =
         options.calibration === undefined
           ? undefined
-          : await readCalibration(options.calibration, { fingerprint, labels, templates });
+          : await readCalibration(options.calibration, { fingerprint, embedDim, labels, templates });
       const texts = [...labels, ...(calibration?.backgrounds ?? [])];
       const classifier = await zeroShotClassifier(model, texts, templates, {
         cacheFolder: context.cacheFolder,
@@ -90,7 +79,7 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
       const results = classify(paths, model, classifier, {
         top: options.top,
         signal: context.signal,
-        ...(calibration ? { judge: (logits) => judge(calibration, logits) } : {}),
+        ...(calibration ? { judge: (logits, embedding) => judge(calibration, { logits, embedding }) } : {}),
       });
       for await (const result of results) {
         if ("error" in result) await report.fail(result);
@@ -112,34 +101,11 @@ function describe({ path, predictions, rejected }: ClassifiedFile, { colors }: C
   return `${path}  ${rejected ? "none of these  " : ""}${parts.join("  ")}`;
 }
 
-async function readLabels({ labels, labelsFile }: ClassifyCommandOptions): Promise<string[]> {
-  if (labels !== undefined && labelsFile !== undefined) {
-    throw new UserError("bad-argument", "classify: --labels and --labels-file exclude each other. Give one of them.");
-  }
-  if (labels !== undefined) return labels.split(",");
-  if (labelsFile !== undefined) return readLines(labelsFile);
+async function givenLabels(options: ClassifyCommandOptions): Promise<readonly string[]> {
+  const labels = await readLabels(options, "classify");
+  if (labels) return labels;
   throw new UserError(
     "bad-argument",
     'classify: labels are needed, got none. Add --labels "cat,dog" or --labels-file.',
   );
-}
-
-async function readTemplates(choice: string): Promise<readonly string[]> {
-  if (choice === "default") return defaultTemplates;
-  if (choice === "none") return bareTemplates;
-  return readLines(choice);
-}
-
-/** The lines of a text file that are not blank. */
-async function readLines(path: string): Promise<string[]> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw fileError(path, error);
-  }
-  return text
-    .replace(/^\uFEFF/, "") // some editors begin a file with a byte order mark
-    .split(/\r?\n/)
-    .filter((line) => line.trim() !== "");
 }

@@ -74,11 +74,30 @@ export function reliabilitySvg(bins: NonNullable<EvaluationDetails["reliability"
   return square("Reliability", "confidence", "share right", content);
 }
 
-/** True against false acceptances when answers are accepted from a confidence on. */
-export function rocSvg({ points }: NonNullable<EvaluationDetails["roc"]>): Markup {
-  const path = points.map(([x, y]) => `${px(x)} ${py(y)}`).join("L");
-  const content = markup`<path d="M${path}" fill="none" stroke="#2e7d4f" stroke-width="2"/>`;
-  return square("ROC", "wrong answers accepted", "right answers accepted", content);
+export interface RocDrawing {
+  /** Other curves, drawn thin behind this one, each with its name. */
+  readonly others?: readonly { readonly name: string; readonly points: readonly (readonly [number, number])[] }[];
+  /** Where a threshold lies, with words about it. */
+  readonly mark?: { readonly point: readonly [number, number]; readonly words: string };
+}
+
+/** True against false acceptances when what scores high enough is accepted. */
+export function rocSvg(
+  { points, of = "answers" }: NonNullable<EvaluationDetails["roc"]>,
+  { others = [], mark }: RocDrawing = {},
+): Markup {
+  const pathOf = (curve: readonly (readonly [number, number])[]) =>
+    curve.map(([x, y]) => `${px(x)} ${py(y)}`).join("L");
+  const content = markup`${others.map(
+    (other) =>
+      markup`<path d="M${pathOf(other.points)}" fill="none" stroke="#9aa3ad" stroke-width="1.2"><title>${other.name}</title></path>`,
+  )}<path d="M${pathOf(points)}" fill="none" stroke="#2e7d4f" stroke-width="2"/>${
+    mark &&
+    markup`<circle cx="${px(mark.point[0])}" cy="${py(mark.point[1])}" r="5" fill="#c2541b" stroke="#fff"><title>${mark.words}</title></circle>`
+  }`;
+  return of === "answers"
+    ? square("ROC", "wrong answers accepted", "right answers accepted", content)
+    : square("ROC", "outside pictures accepted", "pictures of the labels accepted", content);
 }
 
 function square(title: string, xName: string, yName: string, content: Markup): Markup {

@@ -26,7 +26,11 @@ ${notes.map((note) => markup`<p class="note">${note}</p>`)}
         ),
       ),
     reliability && plot("Reliability: a calibrated model lies on the diagonal", reliabilitySvg(reliability)),
-    roc && plot(`Confidence tells right from wrong: area ${roc.area.toFixed(3)}`, rocSvg(roc)),
+    roc &&
+      plot(
+        `${roc.of === "pictures" ? "Pictures of the labels from others" : "Confidence tells right from wrong"}: area ${roc.area.toFixed(3)}`,
+        rocSvg(roc),
+      ),
   ]}</div>
 ${confusedPairs && confusedPairs.length > 0 && pairsTable(confusedPairs)}
 ${classes.length > 0 && classTable(classes)}

@@ -3,8 +3,20 @@ import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
 import { readUtf8 } from "../../io/text-files.ts";
+import type { RejectionRule } from "./acceptance-score.ts";
 import type { Calibration } from "./calibration.ts";
-import { rejectionMethods } from "./rejection.ts";
+
+const threshold = z.number();
+const vector = z.array(z.number()).min(1);
+
+const rejectionSchema = z.discriminatedUnion("method", [
+  z.strictObject({
+    method: z.enum(["max-probability", "max-logit", "energy", "background-margin", "background-share"]),
+    threshold,
+  }),
+  z.strictObject({ method: z.literal("example-likeness"), threshold, means: z.array(vector).min(1) }),
+  z.strictObject({ method: z.literal("example-gate"), threshold, weights: vector, bias: z.number() }),
+]);
 
 const calibrationFileSchema = z.strictObject({
   format: z.literal("florence-calibration/1"),
@@ -13,13 +25,14 @@ const calibrationFileSchema = z.strictObject({
   templates: z.string().regex(/^[0-9a-f]{64}$/),
   scale: z.number().positive(),
   bias: z.array(z.number()).min(2),
-  rejection: z.strictObject({ method: z.enum(rejectionMethods), threshold: z.number() }).optional(),
+  rejection: rejectionSchema.optional(),
   backgrounds: z.array(z.string().min(1)), // background prompts, put into the same templates as the labels
 });
 
 /** What a calibration is good for: it means nothing with another model, other labels or other templates. */
 export interface CalibrationTarget {
   readonly fingerprint: string; // of the model
+  readonly embedDim: number; // of the model
   readonly labels: readonly string[];
   readonly templates: readonly string[];
 }
@@ -42,7 +55,7 @@ export async function writeCalibration(
     templates: hashOfTexts(target.templates),
     scale: correction.scale,
     bias: [...correction.bias],
-    ...(rejection ? { rejection } : {}),
+    ...(rejection ? { rejection: { ...mutable(rejection.rule), threshold: rejection.threshold } } : {}),
     backgrounds: [...backgrounds],
   };
   await writeFileAtomic(path, `${JSON.stringify(content, null, 2)}\n`);
@@ -72,7 +85,25 @@ export async function readCalibration(path: string, target: CalibrationTarget): 
       `${path}: needs ${target.labels.length} biases, got ${bias.length}. Calibrate again.`,
     );
   }
-  return { correction: { scale, bias }, ...(rejection ? { rejection } : {}), backgrounds };
+  if (!rejection) return { correction: { scale, bias }, backgrounds };
+  const odd = vectorsOf(rejection).find(({ length }) => length !== target.embedDim);
+  if (odd) {
+    const rule = `vectors must have the model's ${target.embedDim} numbers`;
+    throw new UserError("corrupt", `${path}: ${rule}, got ${odd.length}. Calibrate again.`);
+  }
+  const { threshold: learned, ...rule } = rejection;
+  return { correction: { scale, bias }, rejection: { rule, threshold: learned }, backgrounds };
+}
+
+function vectorsOf(rejection: z.infer<typeof rejectionSchema>): readonly (readonly number[])[] {
+  if (rejection.method === "example-likeness") return rejection.means;
+  return rejection.method === "example-gate" ? [rejection.weights] : [];
+}
+
+/** The rule with lists of its own, as the schema has them. */
+function mutable(rule: RejectionRule) {
+  if (rule.method === "example-likeness") return { ...rule, means: rule.means.map((mean) => [...mean]) };
+  return rule.method === "example-gate" ? { ...rule, weights: [...rule.weights] } : rule;
 }
 
 function parse(path: string, text: string): z.infer<typeof calibrationFileSchema> {

@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Rng } from "../../core/rng.ts";
+import { acceptanceScore, type RejectionMethod, rejectionMethods } from "./acceptance-score.ts";
 import { fitCalibration, judge } from "./calibration.ts";
 import { readCalibration, writeCalibration } from "./calibration-file.ts";
-import { acceptanceScore, learnThreshold, rejectionMethods, reportAcceptance } from "./rejection.ts";
+import { learnThreshold, reportAcceptance } from "./rejection.ts";
+import type { CalibrationExample } from "./rejection-fit.ts";
 import { correctedProbabilities, fitTemperature } from "./temperature.ts";
 
 const classes = 4;
@@ -53,45 +55,121 @@ describe("fitTemperature", () => {
   });
 });
 
+/** Rows of logits as examples; embeddings that say nothing. */
+function examplesOf({ logits, labels }: ReturnType<typeof boastingExamples>): CalibrationExample[] {
+  const width = logits.length / labels.length;
+  return labels.map((label, i) => ({ label, logits: logits.slice(i * width, (i + 1) * width), embedding: [1, 0] }));
+}
+
+const away = 0.6; // how far outside pictures lie from those of the labels
+
+/** Three labels and one background prompt; embeddings around an axis for each label, and a fourth for what is outside. */
+function mixedExamples(count: number, groups = 6): CalibrationExample[] {
+  const rng = new Rng(count);
+  return Array.from({ length: count }, (_, i) => {
+    const label = i % 5 < 3 ? i % 5 : -1;
+    const vector = [0, 1, 2, 3].map((k) => (k === (label < 0 ? 3 : label) ? away : 0) + 0.25 * rng.normal());
+    const length = Math.hypot(...vector);
+    return {
+      label,
+      logits: [0, 1, 2, 3].map((k) => (k === label ? 6 : 0) + rng.normal()),
+      embedding: vector.map((value) => value / length),
+      ...(label < 0 && { group: `kind ${i % groups}` }),
+    };
+  });
+}
+
 describe("fitCalibration", () => {
   it("lowers the calibration error of a boasting model, also on examples it has not seen", async () => {
-    const { report, calibration } = await fitCalibration(boastingExamples(400, 5));
+    const { report, calibration } = await fitCalibration(examplesOf(boastingExamples(400, 5)), { classes });
     expect(report.before.calibrationError).toBeGreaterThan(0.2);
     expect(report.heldOut?.calibrationError).toBeLessThan(0.08);
     expect(report.heldOut?.negativeLogLikelihood).toBeLessThan(report.before.negativeLogLikelihood);
-    const other = boastingExamples(399, 5);
-    const row = other.logits.slice(0, classes);
-    expect(judge(calibration, row).probabilities.reduce((a, b) => a + b)).toBeCloseTo(1, 12);
+    const [other] = examplesOf(boastingExamples(399, 5));
+    expect(judge(calibration, other).probabilities.reduce((a, b) => a + b)).toBeCloseTo(1, 12);
   });
 
-  it("rejects pictures of none of the labels at the acceptance asked for", async () => {
-    const rng = new Rng(2);
-    const labels = Array.from({ length: 100 }, (_, i) => (i < 60 ? i % 3 : -1));
-    // Three labels and one background prompt; a known picture has a high cosine with its own label.
-    const logits = labels.flatMap((label) => [0, 1, 2, 3].map((k) => (k === label ? 6 : 0) + rng.normal()));
-    for (const method of rejectionMethods) {
-      const examples = { logits, labels, classes: 3, backgrounds: 1 };
-      const { calibration, report } = await fitCalibration(examples, { method, acceptance: 0.9 });
-      expect(report.examples).toBe(60);
+  it.each(rejectionMethods)(
+    "rejects pictures of none of the labels at the acceptance asked for: %s",
+    async (method) => {
+      const examples = mixedExamples(150);
+      const { calibration, report } = await fitCalibration(examples, { classes: 3, method, acceptance: 0.9 });
+      expect(report.examples).toBe(90);
       expect(report.acceptance?.trueAcceptance).toBeCloseTo(0.9, 12);
       expect(report.acceptance?.unknown?.areaUnderRoc).toBeGreaterThan(0.9);
-      expect(report.acceptance?.unknown?.falseAcceptance).toBeLessThan(0.25);
-      expect(judge(calibration, [7, 0, 0, 0]).rejection?.rejected).toBe(false);
-      expect(judge(calibration, [0.1, 0, 0, 1]).rejection?.rejected).toBe(true);
-    }
+      // On others, drawn alike.
+      const others = mixedExamples(1000);
+      const rejected = others.map((example) => judge(calibration, example).rejection?.rejected);
+      const share = (known: boolean) => {
+        const own = rejected.filter((_, i) => others[i].label >= 0 === known);
+        return own.filter(Boolean).length / own.length;
+      };
+      expect(share(true)).toBeLessThan(0.2);
+      expect(share(false)).toBeGreaterThan(0.7);
+    },
+  );
+
+  it("chooses the method that tells the examples apart, by folds that no rule was fitted on", async () => {
+    // Embeddings tell outside pictures, logits do not.
+    const examples = mixedExamples(150).map((example, i) => ({ ...example, logits: [i % 7, (3 * i) % 5, 1, 0] }));
+    const { calibration, report } = await fitCalibration(examples, { classes: 3, method: "best" });
+    expect(report.tried?.map(({ rule }) => rule.method)).toEqual([...rejectionMethods]);
+    expect(["example-gate", "example-likeness"]).toContain(calibration.rejection?.rule.method);
+
+    // Outside pictures that are like those of the labels in all: a gate can learn them by heart, and folds see through it.
+    const noise = mixedExamples(60).map((example, i) => {
+      const rng = new Rng(i);
+      const vector = Array.from({ length: 128 }, () => rng.normal());
+      return { ...example, embedding: vector.map((value) => value / Math.hypot(...vector)) };
+    });
+    const gate = (await fitCalibration(noise, { classes: 3, method: "example-gate" })).report.tried?.[0];
+    expect(gate?.areaUnderRoc).toBeGreaterThan(0.2);
+    expect(gate?.areaUnderRoc).toBeLessThan(0.8);
+    const itself = (example: CalibrationExample) =>
+      acceptanceScore(gate?.rule as never, example, { scale: 1, bias: [0, 0, 0] });
+    const lowestKnown = Math.min(...noise.filter(({ label }) => label >= 0).map(itself));
+    const highestUnknown = Math.max(...noise.filter(({ label }) => label < 0).map(itself));
+    expect(lowestKnown).toBeGreaterThan(highestUnknown); // by heart, indeed
+  });
+
+  it("rejects without outside examples, too", async () => {
+    const known = mixedExamples(150).filter(({ label }) => label >= 0);
+    const { calibration, report } = await fitCalibration(known, { classes: 3, method: "best" });
+    expect(calibration.rejection?.rule.method).toBe("background-share");
+    expect(report.acceptance?.unknown).toBeUndefined();
+    const bare = known.map((example) => ({ ...example, logits: Array.from(example.logits).slice(0, 3) }));
+    const without = await fitCalibration(bare, { classes: 3, method: "best" });
+    expect(without.calibration.rejection?.rule.method).toBe("example-likeness");
   });
 });
 
 describe("rejection by hand", () => {
   const correction = { scale: 1, bias: [0, 0] };
 
-  it("scores each method from labels and backgrounds", () => {
-    const logits = [2, 1, 0.5];
-    expect(acceptanceScore("max-logit", logits, correction)).toBe(2);
-    expect(acceptanceScore("energy", logits, correction)).toBeCloseTo(Math.log(Math.exp(2) + Math.exp(1)), 12);
-    expect(acceptanceScore("background-margin", logits, correction)).toBe(1.5);
-    expect(acceptanceScore("max-probability", logits, correction)).toBeCloseTo(1 / (1 + Math.exp(-1)), 12);
-    expect(() => acceptanceScore("background-margin", [2, 1], correction)).toThrow("needs a background prompt");
+  it("scores each method from labels, backgrounds and examples", () => {
+    const picture = { logits: [2, 1, 0.5, -0.5], embedding: [0.6, 0.8] };
+    const score = (method: Exclude<RejectionMethod, `example-${string}`>) =>
+      acceptanceScore({ method }, picture, correction);
+    expect(score("max-logit")).toBe(2);
+    expect(score("energy")).toBeCloseTo(Math.log(Math.exp(2) + Math.exp(1)), 12);
+    expect(score("background-margin")).toBe(1.5);
+    expect(score("background-share")).toBeCloseTo(
+      Math.log((Math.exp(2) + Math.exp(1)) / (Math.exp(0.5) + Math.exp(-0.5))),
+      12,
+    );
+    expect(score("max-probability")).toBeCloseTo(1 / (1 + Math.exp(-1)), 12);
+    const means = [
+      [1, 0],
+      [0, 1],
+    ];
+    expect(acceptanceScore({ method: "example-likeness", means }, picture, correction)).toBe(0.8);
+    const gate = { method: "example-gate", weights: [2, -1], bias: 0.5 } as const;
+    expect(acceptanceScore(gate, picture, correction)).toBeCloseTo(0.9, 12);
+    const bare = { ...picture, logits: [2, 1] };
+    expect(() => acceptanceScore({ method: "background-margin" }, bare, correction)).toThrow(
+      "needs a background prompt",
+    );
+    expect(() => acceptanceScore(gate, { ...picture, embedding: [1] }, correction)).toThrow("embedding of 2 numbers");
   });
 
   it("learns the highest threshold that accepts enough", () => {
@@ -106,18 +184,28 @@ describe("rejection by hand", () => {
 });
 
 describe("calibration files", () => {
-  const target = { fingerprint: "ab".repeat(32), labels: ["cat", "dog"], templates: ["a {}"] };
+  const target = { fingerprint: "ab".repeat(32), embedDim: 2, labels: ["cat", "dog"], templates: ["a {}"] };
   const stored = {
     correction: { scale: 0.5, bias: [0.25, 0] },
-    rejection: { method: "energy", threshold: -1.5 },
+    rejection: { rule: { method: "energy" }, threshold: -1.5 },
     backgrounds: ["texture"],
   } as const;
+  const learned = [
+    { method: "example-likeness", means: [[0.6, 0.8]] },
+    { method: "example-gate", weights: [1.5, -0.25], bias: 0.125 },
+  ] as const;
 
   it("come back as they were written, for the same model, labels and templates alone", async () => {
     const folder = await mkdtemp(join(tmpdir(), "florence-calibration-"));
     const path = join(folder, "calibration.json");
     await writeCalibration(path, stored, target);
     expect(await readCalibration(path, target)).toEqual(stored);
+    for (const rule of learned) {
+      const withRule = { ...stored, rejection: { rule, threshold: 2 } };
+      await writeCalibration(path, withRule, target);
+      expect(await readCalibration(path, target)).toEqual(withRule);
+      await expect(readCalibration(path, { ...target, embedDim: 3 })).rejects.toThrow("the model's 3 numbers, got 2");
+    }
     const others = [
       [{ ...target, fingerprint: "cd".repeat(32) }, "the same model"],
       [{ ...target, labels: ["dog", "cat"] }, "the same labels"],

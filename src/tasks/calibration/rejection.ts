@@ -1,46 +1,6 @@
 import { ShapeError } from "../../core/errors.ts";
 import { type Interval, wilsonInterval } from "../../metrics/intervals.ts";
 import { areaUnderRocWithInterval, type RocCurve, rocCurve } from "../../metrics/roc.ts";
-import { correctedProbabilities, type LogitCorrection } from "./temperature.ts";
-
-/**
- * What tells a picture of one of the labels from a picture of none, higher = more likely one of them.
- *
- * - `max-probability`: of the best label after the correction (Hendrycks and Gimpel, arXiv:1610.02136)
- * - `max-logit`: of the best label: its cosine times the model's logit scale
- * - `energy`: log Σ e^logit over the labels (Liu et al., arXiv:2010.03759)
- * - `background-margin`: the best label's logit less that of the best background prompt
- */
-export const rejectionMethods = ["max-probability", "max-logit", "energy", "background-margin"] as const;
-export type RejectionMethod = (typeof rejectionMethods)[number];
-
-/**
- * The acceptance score of one picture.
- *
- * @param logits  [classes + backgrounds]: of every label, then of every background prompt
- */
-export function acceptanceScore(
-  method: RejectionMethod,
-  logits: ArrayLike<number>,
-  correction: LogitCorrection,
-): number {
-  const classes = correction.bias.length;
-  const all = Array.from({ length: logits.length }, (_, i) => logits[i]);
-  const best = all.slice(0, classes).reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  switch (method) {
-    case "max-probability":
-      return correctedProbabilities(logits, correction).reduce((a, b) => Math.max(a, b), 0);
-    case "max-logit":
-      return best;
-    case "energy":
-      return best + Math.log(all.slice(0, classes).reduce((sum, logit) => sum + Math.exp(logit - best), 0));
-    case "background-margin": {
-      const backgrounds = all.slice(classes);
-      if (backgrounds.length === 0) throw new ShapeError("Background margin: needs a background prompt, got none.");
-      return best - Math.max(...backgrounds);
-    }
-  }
-}
 
 /**
  * The highest threshold that accepts at least `acceptance` of the known examples: a picture is accepted when its score

@@ -45,7 +45,7 @@ function answer(
   judge: LogitJudge | undefined,
 ): Omit<ClassifiedFile, "path"> {
   if (!judge) return { predictions: classifier.classify(embedding, top) };
-  const { probabilities, rejection } = judge(classifier.logits(embedding));
+  const { probabilities, rejection } = judge(classifier.logits(embedding), embedding);
   const labels = classifier.labels.slice(0, probabilities.length);
   return {
     predictions: rankLabels(labels, probabilities, top ?? labels.length),

@@ -8,7 +8,10 @@ export interface Prediction {
 }
 
 /** Makes probabilities of logits in a way of its own, and may find that none of the labels fits. */
-export type LogitJudge = (logits: Float64Array) => {
+export type LogitJudge = (
+  logits: Float64Array,
+  embedding: Float32Array,
+) => {
   /** Of the first labels; the classifier may score more texts than there are probabilities. */
   readonly probabilities: ArrayLike<number>;
   readonly rejection?: { readonly score: number; readonly rejected: boolean };

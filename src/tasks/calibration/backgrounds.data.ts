@@ -1,0 +1,73 @@
+/**
+ * Broad nouns that pictures may show when they show none of the labels, as background prompts: kinds of things, places and
+ * looks, from everyday speech. Chosen once, by no data set.
+ */
+export const defaultBackgrounds: readonly string[] = [
+  "piece of clothing",
+  "shoe",
+  "hat",
+  "bag",
+  "piece of jewellery",
+  "piece of furniture",
+  "chair",
+  "lamp",
+  "household appliance",
+  "kitchen utensil",
+  "bottle",
+  "cup",
+  "container",
+  "tool",
+  "machine",
+  "electronic device",
+  "computer",
+  "clock",
+  "musical instrument",
+  "toy",
+  "ball",
+  "piece of sports equipment",
+  "weapon",
+  "book",
+  "sign with text",
+  "dish of food",
+  "fruit",
+  "vegetable",
+  "dessert",
+  "drink",
+  "plant",
+  "flower",
+  "tree",
+  "mushroom",
+  "insect",
+  "spider",
+  "shellfish",
+  "worm",
+  "reptile",
+  "fish",
+  "wild animal",
+  "farm animal",
+  "vehicle",
+  "building",
+  "bridge",
+  "tower",
+  "room",
+  "street",
+  "mountain",
+  "beach",
+  "forest",
+  "sky",
+  "water",
+  "person",
+  "face",
+  "hand",
+  "drawing",
+  "pattern",
+  "texture",
+  "blurry picture",
+];
+
+/** The default prompts without those that share a word with a label: they would be the label's rivals, not its background. */
+export function backgroundsBeside(labels: readonly string[]): string[] {
+  const wordsOf = (text: string) => text.toLowerCase().match(/\p{L}+/gu) ?? [];
+  const taken = new Set(labels.flatMap(wordsOf));
+  return defaultBackgrounds.filter((background) => !wordsOf(background).some((word) => taken.has(word)));
+}
