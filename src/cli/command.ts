@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Precision, precisions } from "../core/precision.ts";
+import { type NamingMethod, namingMethods } from "../evaluation/detection-settings.ts";
 import type { CommandContext } from "./context.ts";
 
 /** One line of `--help`'s examples and what it does. */
@@ -58,6 +59,10 @@ export interface PrecisionOption {
   readonly precision: Precision;
 }
 
+export interface NamingOption {
+  readonly method?: NamingMethod;
+}
+
 export interface JsonOption {
   readonly json?: boolean;
 }
@@ -68,6 +73,13 @@ export function addModelOption(command: Command): Command {
     "-m, --model <name|dir>",
     "a bundled model, a checkpoint folder, or OWNER/NAME[@REV]",
     "florence-nano",
+  );
+}
+
+/** Adds `--method crops|regions|head`. */
+export function addNamingOption(command: Command): Command {
+  return command.addOption(
+    new Option("--method <how>", "who names the boxes; as the detector suits if left out").choices(namingMethods),
   );
 }
 

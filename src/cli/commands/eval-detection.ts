@@ -1,12 +1,20 @@
 import { recordDetectionScore } from "../../evaluation/detection-score.ts";
 import { Ledger } from "../../evaluation/ledger.ts";
-import { addJsonOption, addModelOption, defineCommand, type JsonOption, type ModelOption } from "../command.ts";
+import {
+  addJsonOption,
+  addModelOption,
+  addNamingOption,
+  defineCommand,
+  type JsonOption,
+  type ModelOption,
+  type NamingOption,
+} from "../command.ts";
 import { openDetectorFor, openReportedSet } from "../detection-session.ts";
 import { defaultLedger } from "../evaluation-session.ts";
 import { percent } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-interface EvalDetectionOptions extends ModelOption, JsonOption {
+interface EvalDetectionOptions extends ModelOption, NamingOption, JsonOption {
   readonly detector: string;
   readonly split: string;
   readonly ledger: string;
@@ -28,11 +36,15 @@ export const evalDetectionCommand = defineCommand<[string], EvalDetectionOptions
       line: "florence eval detection boxes/ --detector PROPOSALS -m florence-nano --split val --json",
       does: "zero-shot: proposals, each named by a model in the words of the set's classes",
     },
+    {
+      line: "florence eval detection boxes/ --detector PROPOSALS --method regions",
+      does: "the same, all boxes of a picture named from one run over it instead of a crop each",
+    },
   ],
   configure(command) {
     command.argument("<data>", "a set of pictures with boxes");
     command.requiredOption("--detector <folder>", "a detector's folder");
-    addModelOption(command);
+    addNamingOption(addModelOption(command));
     command.option("--split <name>", "train, val or test", "test");
     command.option("--ledger <file>", "where scores are kept, one JSON object a line", defaultLedger);
     command.option("--strict", "refuse a set with annotations that cannot be used");

@@ -11,15 +11,17 @@ import { reportFailure } from "../batch-report.ts";
 import {
   addJsonOption,
   addModelOption,
+  addNamingOption,
   defineCommand,
   type JsonOption,
   type ModelOption,
+  type NamingOption,
   numberBetween,
 } from "../command.ts";
 import { exitCodeOfBatch } from "../exit-codes.ts";
 import { openLabelDetector } from "../label-detector.ts";
 
-interface LabelOptions extends ModelOption, JsonOption {
+interface LabelOptions extends ModelOption, NamingOption, JsonOption {
   readonly labels: string;
   readonly detector: string;
   readonly format: DetectionFormat;
@@ -57,7 +59,7 @@ you train: --review.`,
     command.requiredOption("-o, --out <dir>", "where the journal and the set go");
     command.option("--min-score <n>", "least score of a box that is kept", numberBetween(0, 1), 0.3);
     command.option("--review <page.html>", "also write a page to review the labels on");
-    addJsonOption(addModelOption(command));
+    addJsonOption(addNamingOption(addModelOption(command)));
   },
 
   async run(context, [folder], options) {
