@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Precision, precisions } from "../core/precision.ts";
+import { type NamingMethod, namingMethods } from "../evaluation/detection-settings.ts";
 import type { CommandContext } from "./context.ts";
 
 /** One line of `--help`'s examples and what it does. */
@@ -62,6 +63,10 @@ export interface PrecisionOption {
   readonly precision: Precision;
 }
 
+export interface NamingOption {
+  readonly method?: NamingMethod;
+}
+
 export interface JsonOption {
   readonly json?: boolean;
 }
@@ -84,6 +89,13 @@ export const bundledDetector = "florence-nano-detector";
 /** Adds `--detector NAME|DIR`, the bundled one if left out. */
 export function addDetectorOption(command: Command): Command {
   return command.option("-d, --detector <name|dir>", "the bundled detector, or a detector's folder", bundledDetector);
+}
+
+/** Adds `--method crops|regions|head`. */
+export function addNamingOption(command: Command): Command {
+  return command.addOption(
+    new Option("--method <how>", "who names the boxes; as the detector suits if left out").choices(namingMethods),
+  );
 }
 
 /** Adds `--image-size PIXELS`. */

@@ -2,7 +2,7 @@ import type { RgbImage } from "../core/image.ts";
 import { letterboxImage } from "../data/box-transforms/letterboxed-image.ts";
 import type { DetectionSet } from "../data/detection/detection-set.ts";
 import { openDetectionSet } from "../data/detection/open-detection-set.ts";
-import { isClassAgnostic, objectClass } from "../evaluation/detection-settings.ts";
+import { isClassAgnostic, type NamingMethod, objectClass } from "../evaluation/detection-settings.ts";
 import type { LedgerEntry } from "../evaluation/ledger-entry.ts";
 import { openDetection } from "../evaluation/open-detection.ts";
 import type { FoundBoxes } from "../models/detection/decode-detections.ts";
@@ -62,15 +62,22 @@ export interface OpenedDetector {
   dispose(): Promise<void>;
 }
 
+interface DetectorChoice {
+  readonly detector: string; // folder
+  readonly model: string; // names proposals
+  readonly method?: NamingMethod | undefined;
+}
+
 /**
  * Opens a detector for the classes of a set, as `florence detect` would for these labels, but with every box that counts
- * for AP. One that only finds objects has them named by an image–text model, unless the set has one class alone.
+ * for AP. One that only finds objects has them named by an image–text model, unless the set has one class alone and
+ * `method` does not ask for names.
  *
  * @throws UserError: bad-argument for classes that it does not have, mismatch if it was made with another model
  */
 export async function openDetectorFor(
   context: CommandContext,
-  { detector: folder, model: modelName }: { readonly detector: string; readonly model: string },
+  { detector: folder, model: modelName, method }: DetectorChoice,
   classes: readonly string[],
 ): Promise<OpenedDetector> {
   const { cacheFolder, signal } = context;
@@ -81,20 +88,21 @@ export async function openDetectorFor(
     await namer?.dispose();
   };
   try {
-    const labels = isClassAgnostic(detector.classes) && classes.length === 1 ? [objectClass] : classes;
+    const isNamed = method !== undefined && method !== "head";
+    const labels = isClassAgnostic(detector.classes) && classes.length === 1 && !isNamed ? [objectClass] : classes;
     const opened = await openDetection({
-      ...{ detector, labels, scoreThreshold: 0, backgrounds: [], cacheFolder, signal, onWarning: context.log },
+      ...{ detector, labels, method, scoreThreshold: 0, backgrounds: [], cacheFolder, signal, onWarning: context.log },
       loadModel: async () => {
         namer = await context.loadModel(modelName, { signal });
         return namer;
       },
     });
-    const { method, proposals, margin, score } = opened.settings;
+    const { proposals, margin, score } = opened.settings;
     return {
       finds: new LabelFinder(detector, { ...opened, signal }, labels),
       model: { name: detector.name, fingerprint: detector.fingerprint },
       protocol: {
-        ...{ side: detector.preprocessing.side, method, score },
+        ...{ side: detector.preprocessing.side, method: opened.settings.method, score },
         ...(opened.settings.model && { namer: opened.settings.model.fingerprint }),
         ...(proposals !== undefined && { proposals }),
         ...(margin !== undefined && { margin }),

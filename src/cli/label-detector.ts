@@ -1,3 +1,4 @@
+import type { NamingMethod } from "../evaluation/detection-settings.ts";
 import { openDetection } from "../evaluation/open-detection.ts";
 import { walkImageFiles } from "../io/file-walk.ts";
 import { detectFound } from "../tasks/detection/detection.ts";
@@ -10,6 +11,7 @@ export interface LabelDetectorOptions {
   readonly detector: string; // folder
   readonly model: string; // names what a class-agnostic detector finds, and embeds labels for one of text classes
   readonly labels: readonly string[];
+  readonly method?: NamingMethod | undefined;
   readonly minScore: number;
 }
 
@@ -27,7 +29,7 @@ export interface LabelDetector {
  */
 export async function openLabelDetector(
   context: CommandContext,
-  { detector: name, model: modelName, labels, minScore }: LabelDetectorOptions,
+  { detector: name, model: modelName, labels, method, minScore }: LabelDetectorOptions,
 ): Promise<LabelDetector> {
   const { cacheFolder, signal } = context;
   const detector = await loadDetector(await context.modelFolder(name), { signal });
@@ -38,7 +40,7 @@ export async function openLabelDetector(
   };
   try {
     const opened = await openDetection({
-      ...{ detector, labels, scoreThreshold: minScore, cacheFolder, signal, onWarning: context.log },
+      ...{ detector, labels, method, scoreThreshold: minScore, cacheFolder, signal, onWarning: context.log },
       loadModel: async () => {
         model = await context.loadModel(modelName, { signal });
         return model;

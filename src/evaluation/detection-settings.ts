@@ -2,10 +2,13 @@ import { UserError } from "../core/errors.ts";
 import type { ExamplePrompt } from "../tasks/detection/class-prompts.ts";
 import type { NamedClasses } from "../zoo/detector-config.ts";
 
-/** Who names what a detector finds: a two-tower model from a crop of each box, or the detector's own class head. */
-export type NamingMethod = "crops" | "head";
+/**
+ * Who names what a detector finds: a two-tower model from a crop of each box, or from its own map of the whole picture,
+ * or the detector's own class head.
+ */
+export type NamingMethod = "crops" | "regions" | "head";
 
-export const namingMethods: readonly NamingMethod[] = ["crops", "head"];
+export const namingMethods: readonly NamingMethod[] = ["crops", "regions", "head"];
 
 /** What decides detections besides pictures and models. */
 export interface DetectionChoices {
@@ -22,8 +25,8 @@ export interface DetectionChoices {
   readonly scoreThreshold?: number | undefined; // 0.3
   readonly nmsThreshold?: number | undefined; // 0.6
   readonly maxDetections?: number | undefined; // 100
-  readonly proposals?: number | undefined; // boxes of a picture that are named from crops; 50
-  readonly margin?: number | undefined; // of crops, in lengths of the box's longer side; 0.1
+  readonly proposals?: number | undefined; // boxes of a picture that the two-tower model names; 50
+  readonly margin?: number | undefined; // around crops and regions, in lengths of the box's longer side; 0.1
   readonly objectnessWeight?: number | undefined; // 0.5
 }
 

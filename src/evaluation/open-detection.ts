@@ -4,9 +4,17 @@ import { embedClasses } from "../tasks/classification/class-embeddings.ts";
 import { ZeroShotClassifier } from "../tasks/classification/label-probabilities.ts";
 import { checkTemplates } from "../tasks/classification/prompts.ts";
 import { defaultTemplates } from "../tasks/classification/templates.data.ts";
-import { cropNamer, exampleCrop, headNamer, type Selection } from "../tasks/detection/box-naming.ts";
+import {
+  cropEmbeddings,
+  exampleCrop,
+  headNamer,
+  proposalNamer,
+  regionEmbeddings,
+  type Selection,
+} from "../tasks/detection/box-naming.ts";
 import { type ClassPrompts, checkDetectionLabels, joinExamples } from "../tasks/detection/class-prompts.ts";
 import type { DetectFilesOptions } from "../tasks/detection/detection.ts";
+import type { RegionEmbedder } from "../tasks/detection/types.ts";
 import type { DetectorModel } from "../zoo/detector-model.ts";
 import type { FlorenceModel } from "../zoo/florence-model.ts";
 import {
@@ -48,11 +56,16 @@ export async function openDetection(options: OpenDetectionOptions): Promise<Open
   const { scoreThreshold = detectionDefaults.scoreThreshold, nmsThreshold = detectionDefaults.nmsThreshold } = options;
   const selection = { scoreThreshold, nmsThreshold, limit: options.maxDetections ?? detectionDefaults.maxDetections };
   const opened = { finder: detector, nmsThreshold };
-  // The final score is at most the class's, with crops at most that to the power of its weight.
+  // The final score is at most the class's, of named proposals at most that to the power of its weight.
   const { objectnessWeight = detectionDefaults.objectnessWeight } = options;
-  if ((options.method ?? defaultMethod(detector.classes, checked)) === "crops") {
+  const method = options.method ?? defaultMethod(detector.classes, checked);
+  if (method !== "head") {
     const candidateThreshold = Math.max(leastCandidate, scoreThreshold ** (1 / Math.max(objectnessWeight, 1e-3)));
-    return { ...opened, candidateThreshold: below(candidateThreshold), ...(await openCrops(checked, selection)) };
+    return {
+      ...opened,
+      candidateThreshold: below(candidateThreshold),
+      ...(await openProposals(checked, selection, method)),
+    };
   }
   const candidateThreshold = below(Math.max(leastCandidate, scoreThreshold));
   return { ...opened, candidateThreshold, ...(await openHead(checked, selection)) };
@@ -86,12 +99,18 @@ async function openHead(options: OpenDetectionOptions, selection: Selection): Pr
   };
 }
 
-async function openCrops(options: OpenDetectionOptions, selection: Selection): Promise<Rest> {
+async function openProposals(
+  options: OpenDetectionOptions,
+  selection: Selection,
+  method: Exclude<NamingMethod, "head">,
+): Promise<Rest> {
   const { detector, examples = [] } = options;
   const { backgrounds = detectionDefaults.backgrounds, proposals = detectionDefaults.proposals } = options;
   const { margin = detectionDefaults.margin, objectnessWeight = detectionDefaults.objectnessWeight } = options;
   const templates = checkTemplates(options.templates ?? defaultTemplates);
   const model = await options.loadModel();
+  const embedBoxes =
+    method === "crops" ? cropEmbeddings(model, margin) : regionEmbeddings(requireRegions(model), margin);
   const byLikeness = examples.length > 0;
   const prompts = await classPrompts(options, model, templates, byLikeness ? [] : backgrounds);
   const labels = askedLabels(options);
@@ -102,12 +121,12 @@ async function openCrops(options: OpenDetectionOptions, selection: Selection): P
   const texts = await proposalTexts(detector, model, vectors.subarray(0, labels.length * model.embedDim));
   const share = `${objectnessWeight} · ${byLikeness ? "cosine" : "probability"}^${round(1 - objectnessWeight)}`;
   return {
-    namer: cropNamer({ ...selection, embedder: model, labels, probabilities, margin, proposals, objectnessWeight }),
+    namer: proposalNamer({ ...selection, embedBoxes, labels, probabilities, proposals, objectnessWeight }),
     candidates: 4 * proposals, // suppression among boxes of all classes leaves fewer
-    keepsOriginal: true,
+    keepsOriginal: method === "crops",
     ...(texts && { texts }),
     settings: {
-      ...{ method: "crops", detector: factsOf(detector), model: factsOf(model), labels, templates },
+      ...{ method, detector: factsOf(detector), model: factsOf(model), labels, templates },
       ...(byLikeness ? { examples } : { backgrounds }),
       ...{ score: `objectness^${share}`, ...thresholdsOf(selection), proposals, margin },
     },
@@ -154,6 +173,12 @@ function requireEmbedder({ name, classes }: DetectorModel, model: FlorenceModel)
     "mismatch",
     `${rule}, got ${model.name} (${model.fingerprint.slice(0, 12)}). Give that one as --model.`,
   );
+}
+
+function requireRegions({ name, embedRegions }: FlorenceModel): RegionEmbedder {
+  if (embedRegions) return { embedRegions };
+  const rule = `${name}: boxes can be named from regions by a model with a CoSwin image encoder alone, it has another`;
+  throw new UserError("unsupported", `${rule}. Name them with --method crops.`);
 }
 
 function thresholdsOf({ scoreThreshold, nmsThreshold, limit }: Selection) {

@@ -55,6 +55,7 @@ class LoadedModel implements ThreadedModel {
   readonly logitScale: number;
   readonly scoring: Scoring;
   readonly precision: Precision;
+  readonly embedRegions: ThreadedModel["embedRegions"];
   readonly #worker: WorkerThread<ModelCalls>;
   readonly #pixels: PixelThreads;
   readonly #side: number;
@@ -69,6 +70,7 @@ class LoadedModel implements ThreadedModel {
     this.logitScale = facts.logitScale;
     this.scoring = facts.scoring;
     this.precision = precision;
+    if (facts.givesRegions) this.embedRegions = (...call) => this.#regions(...call);
     this.#worker = worker;
     this.#pixels = new PixelThreads(facts.preprocessing);
     this.#side = facts.preprocessing.size;
@@ -80,6 +82,17 @@ class LoadedModel implements ThreadedModel {
 
   async imageFeatures(images: readonly RgbImage[], options: ModelCallOptions = {}): Promise<Float32Array[]> {
     return this.#encode(images, "features", options);
+  }
+
+  async #regions(
+    { width, height, data }: RgbImage,
+    boxesXyxy: Float32Array,
+    { signal }: ModelCallOptions = {},
+  ): Promise<Float32Array[]> {
+    this.#requireOpen();
+    if (boxesXyxy.length === 0) return [];
+    const run = { pixels: data, width, height, boxesXyxy };
+    return rowsOf(await this.#worker.call("regions", run, { signal }), boxesXyxy.length / 4);
   }
 
   async readImage(path: string, options: ModelCallOptions = {}): Promise<PreparedImage> {

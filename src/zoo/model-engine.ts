@@ -9,6 +9,7 @@ import { namedParameters } from "../nn/module.ts";
 import { InferenceSession } from "../runtime/inference-session.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
+import { givesRegions, RegionEngine, type RegionRun } from "./region-engine.ts";
 import { embedTokenized } from "./text-batches.ts";
 import { embedTextTrees, feedsOfTree } from "./text-trees.ts";
 
@@ -21,6 +22,7 @@ export interface ModelFacts {
   readonly logitScale: number;
   readonly scoring: Scoring;
   readonly preprocessing: Checkpoint["preprocessing"];
+  readonly givesRegions: boolean;
 }
 
 export interface EngineOptions {
@@ -45,8 +47,11 @@ export class ModelEngine {
   readonly #options: EngineOptions;
   readonly #tower: TwoTower;
   readonly #sessions = new Map<Tower, Promise<InferenceSession>>();
+  readonly #folder: string;
+  #regions: Promise<RegionEngine> | undefined;
 
-  private constructor(checkpoint: Checkpoint, options: EngineOptions) {
+  private constructor(folder: string, checkpoint: Checkpoint, options: EngineOptions) {
+    this.#folder = folder;
     const { weights, name, architecture, preprocessing } = checkpoint;
     this.#checkpoint = checkpoint;
     this.#options = options;
@@ -60,12 +65,13 @@ export class ModelEngine {
       logitScale: Math.exp((weights.get("logitScale") as Float32Array)[0]),
       scoring: bias === undefined ? { kind: "softmax" } : { kind: "sigmoid", bias },
       preprocessing,
+      givesRegions: givesRegions(architecture),
     };
   }
 
   /** Strict: a missing, extra or misshapen tensor is an error that names it. */
   static async load(folder: string, options: EngineOptions): Promise<ModelEngine> {
-    return new ModelEngine(await readCheckpoint(folder, options), options);
+    return new ModelEngine(folder, await readCheckpoint(folder, options), options);
   }
 
   /**
@@ -76,6 +82,13 @@ export class ModelEngine {
     const { size } = this.#checkpoint.preprocessing;
     const session = await this.#session("image", () => imageTowerGraph(this.#tower, size));
     return session.run({ pixels: { data: pixels, dims: [count, size, size, 3] } }, output);
+  }
+
+  /** Boxes of one picture of any size. @returns  [R, D] */
+  async regions(run: RegionRun): Promise<Float32Array> {
+    // The image tower's weights may have gone to its session by now, and few ask for both: they are read once more.
+    this.#regions ??= readCheckpoint(this.#folder, this.#options).then((read) => new RegionEngine(read, this.#options));
+    return (await this.#regions).embed(run);
   }
 
   /** @returns  [texts, D], in the order of the texts */
@@ -103,6 +116,7 @@ export class ModelEngine {
   async dispose(): Promise<void> {
     const sessions = await Promise.allSettled(this.#sessions.values());
     this.#sessions.clear();
+    await (await this.#regions)?.dispose();
     for (const session of sessions) if (session.status === "fulfilled") await session.value.release();
   }
 

@@ -5,7 +5,9 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Box, boxIou } from "../../src/core/boxes.ts";
 import { Rng } from "../../src/core/rng.ts";
+import { cropAround } from "../../src/tasks/detection/box-crops.ts";
 import { saveDetector } from "../../src/zoo/detector-files.ts";
+import type { FlorenceModel } from "../../src/zoo/florence-model.ts";
 import {
   type ColouredPicture,
   colouredPicture,
@@ -73,8 +75,12 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function run(detector: string, ...words: string[]) {
+  return runWith(toy, detector, ...words);
+}
+
+function runWith(model: FlorenceModel, detector: string, ...words: string[]) {
   return runFlorence(["detect", join(folder, "photos"), "--detector", join(folder, detector), ...words], {
-    loadModel: async () => toy,
+    loadModel: async () => model,
     cacheFolder: join(folder, "cache"),
   });
 }
@@ -129,6 +135,33 @@ describe("florence detect", () => {
         expect(score).toBeGreaterThanOrEqual(0.3);
       }
     }
+  });
+
+  it("names all boxes of a picture from one look at it, where the model can, and says so where it cannot", async () => {
+    let looks = 0;
+    const withRegions: FlorenceModel = {
+      ...toy,
+      async embedRegions(image, boxes) {
+        looks++;
+        const parts = Array.from(
+          { length: boxes.length / 4 },
+          (_, i) => [...boxes.subarray(4 * i, 4 * i + 4)] as const,
+        );
+        return toy.embedImages(parts.map((box) => cropAround(image, box, 0)));
+      },
+    };
+    const words = ["--labels", "red,green,blue", "--method", "regions", "--margin", "0", "--json"];
+    const { exitCode, stdout } = await runWith(withRegions, "objects", ...words);
+    expect([exitCode, looks]).toEqual([0, pictures.length]);
+    const { settings, lines } = split(stdout);
+    expect(settings).toMatchObject({ method: "regions", proposals: 50, margin: 0, labels: names });
+    expect(recall(lines)).toBeGreaterThan(0.85);
+    const refused = await run("objects", ...words);
+    expect(refused.exitCode).not.toBe(0);
+    expect(refused.stderr).toContain(
+      "toy: boxes can be named from regions by a model with a CoSwin image encoder alone",
+    );
+    expect(refused.stderr).toContain("--method crops");
   });
 
   it("weighs objectness and label as it is told, and drops what looks most like a background", async () => {

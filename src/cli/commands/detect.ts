@@ -1,8 +1,8 @@
 import { join, parse } from "node:path";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
-import type { DetectionSettings, NamingMethod } from "../../evaluation/detection-settings.ts";
-import { checkChoices, detectionDefaults, namingMethods } from "../../evaluation/detection-settings.ts";
+import type { DetectionSettings } from "../../evaluation/detection-settings.ts";
+import { checkChoices, detectionDefaults } from "../../evaluation/detection-settings.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import { checkDetectionLabels, parseExample } from "../../tasks/detection/class-prompts.ts";
@@ -13,6 +13,7 @@ import {
   addDetectorOption,
   addJsonOption,
   addModelOption,
+  addNamingOption,
   addPrecisionOption,
   collect,
   type DetectorOption,
@@ -20,16 +21,16 @@ import {
   integerBetween,
   type JsonOption,
   type ModelOption,
+  type NamingOption,
   numberBetween,
   type PrecisionOption,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
-interface DetectCommandOptions extends ModelOption, DetectorOption, PrecisionOption, JsonOption {
+interface DetectCommandOptions extends ModelOption, DetectorOption, PrecisionOption, NamingOption, JsonOption {
   readonly labels?: string;
   readonly labelsFile?: string;
   readonly like?: readonly string[];
-  readonly method?: NamingMethod;
   readonly background?: string;
   readonly scoreThreshold: number;
   readonly maxDetections: number;
@@ -45,7 +46,7 @@ export const detectCommand = defineCommand<[string[]], DetectCommandOptions>({
   name: "detect",
   summary: "Find things in pictures, with a box around each",
   details: `Labels are plain words or phrases. A detector of any objects proposes boxes, and the image–text model names each from
-its crop (--method crops); a detector with classes of its own names them by itself (--method head), and labels choose
+its crop (--method crops) or, in one run over the picture, from its own map of it (--method regions); a detector with classes of its own names them by itself (--method head), and labels choose
 among its classes, or, where its classes are texts, are whatever you like. Boxes are left, top, right, bottom in pixels
 of the picture as it is shown.`,
   examples: [
@@ -80,12 +81,10 @@ of the picture as it is shown.`,
       collect,
     );
     addDetectorOption(command);
-    command.addOption(
-      new Option("--method <how>", "who names the boxes; as the detector suits if left out").choices(namingMethods),
-    );
+    addNamingOption(command);
     command.option(
       "--background <list>",
-      "texts for what is none of the labels: boxes that look most like one are dropped; crops only",
+      "texts for what is none of the labels: boxes that look most like one are dropped; crops and regions only",
       detectionDefaults.backgrounds.join(","),
     );
     const { scoreThreshold, maxDetections, nmsThreshold, proposals, margin, objectnessWeight } = detectionDefaults;
@@ -99,14 +98,19 @@ of the picture as it is shown.`,
     );
     command.option(
       "--proposals <count>",
-      "boxes of a picture that are named from crops",
+      "boxes of a picture that the image–text model names",
       integerBetween(1, 1000),
       proposals,
     );
-    command.option("--margin <share>", "around crops, of the box's longer side", numberBetween(0, 2), margin);
+    command.option(
+      "--margin <share>",
+      "around crops and regions, of the box's longer side",
+      numberBetween(0, 2),
+      margin,
+    );
     command.option(
       "--objectness-weight <a>",
-      "the score from crops is objectness^a · probability^(1 − a)",
+      "the score of crops and regions is objectness^a · probability^(1 − a)",
       numberBetween(0, 1),
       objectnessWeight,
     );

@@ -4,17 +4,19 @@ import {
   addDetectorOption,
   addJsonOption,
   addModelOption,
+  addNamingOption,
   type DetectorOption,
   defineCommand,
   type JsonOption,
   type ModelOption,
+  type NamingOption,
 } from "../command.ts";
 import { openDetectorFor, openReportedSet } from "../detection-session.ts";
 import { defaultLedger } from "../evaluation-session.ts";
 import { percent } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-interface EvalDetectionOptions extends ModelOption, DetectorOption, JsonOption {
+interface EvalDetectionOptions extends ModelOption, DetectorOption, NamingOption, JsonOption {
   readonly split: string;
   readonly ledger: string;
   readonly strict?: boolean;
@@ -35,11 +37,15 @@ export const evalDetectionCommand = defineCommand<[string], EvalDetectionOptions
       line: "florence eval detection boxes/ --split val --json",
       does: "zero-shot: proposals, each named by a model in the words of the set's classes",
     },
+    {
+      line: "florence eval detection boxes/ --method regions",
+      does: "the same, all boxes of a picture named from one run over it instead of a crop each",
+    },
   ],
   configure(command) {
     command.argument("<data>", "a set of pictures with boxes");
     addDetectorOption(command);
-    addModelOption(command);
+    addNamingOption(addModelOption(command));
     command.option("--split <name>", "train, val or test", "test");
     command.option("--ledger <file>", "where scores are kept, one JSON object a line", defaultLedger);
     command.option("--strict", "refuse a set with annotations that cannot be used");

@@ -12,16 +12,18 @@ import {
   addDetectorOption,
   addJsonOption,
   addModelOption,
+  addNamingOption,
   type DetectorOption,
   defineCommand,
   type JsonOption,
   type ModelOption,
+  type NamingOption,
   numberBetween,
 } from "../command.ts";
 import { exitCodeOfBatch } from "../exit-codes.ts";
 import { openLabelDetector } from "../label-detector.ts";
 
-interface LabelOptions extends ModelOption, DetectorOption, JsonOption {
+interface LabelOptions extends ModelOption, DetectorOption, NamingOption, JsonOption {
   readonly labels: string;
   readonly format: DetectionFormat;
   readonly out: string;
@@ -58,7 +60,7 @@ you train: --review.`,
     command.requiredOption("-o, --out <dir>", "where the journal and the set go");
     command.option("--min-score <n>", "least score of a box that is kept", numberBetween(0, 1), 0.3);
     command.option("--review <page.html>", "also write a page to review the labels on");
-    addJsonOption(addModelOption(command));
+    addJsonOption(addNamingOption(addModelOption(command)));
   },
 
   async run(context, [folder], options) {

@@ -1,5 +1,5 @@
 import { ShapeError } from "../../core/errors.ts";
-import { add, mul, reshape } from "../../graph/broadcasting.ts";
+import { expand, mul, reshape } from "../../graph/broadcasting.ts";
 import { exp } from "../../graph/elementwise.ts";
 import { linear, matmul } from "../../graph/matrix.ts";
 import { concat } from "../../graph/shaping.ts";
@@ -127,7 +127,8 @@ export class TextClassifier {
       const got = texts ? formatShape(texts) : "none";
       throw new ShapeError(`TextClassifier: texts must be [K, ${this.#embedding}], got ${got}`);
     }
-    const cosines = linear(normalizeL2(this.projection.forward(x)), texts);
-    return add(mul(cosines, exp(this.logScale)), this.bias);
+    // Scaled ahead of the product, shifted within it: no further pass over what has as many values as there are labels.
+    const scaled = mul(normalizeL2(this.projection.forward(x)), exp(this.logScale));
+    return linear(scaled, texts, expand(this.bias, [texts.shape[0]]));
   }
 }

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { evaluate, randomData } from "../../../test/support/evaluate.ts";
+import { clipBox } from "../../core/boxes.ts";
+import { classWiseNonMaxSuppression } from "../../core/non-max-suppression.ts";
 import { input } from "../../graph/tensor.ts";
-import { anchorGrid, decodeBoxes } from "./anchors.ts";
-import { decodeDetections, type RawDetections } from "./decode-detections.ts";
+import { type AnchorGrid, anchorGrid, decodeBox, decodeBoxes } from "./anchors.ts";
+import { type DecodeOptions, decodeDetections, type RawDetections } from "./decode-detections.ts";
 
 const grid = anchorGrid([
   { stride: 8, height: 4, width: 6 },
@@ -22,6 +24,38 @@ function rawOutputs(set: readonly { image: number; anchor: number; id: number; l
 }
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+/** One picture the long way: every class of every place is scored, each level sorted, and all suppressed. */
+function plainly(
+  { logits, deltas, centerness }: RawDetections,
+  { levels, ...rest }: AnchorGrid,
+  classCount: number,
+  options: Required<DecodeOptions>,
+) {
+  const found: { box: readonly number[]; id: number; score: number }[] = [];
+  let anchor = 0;
+  for (const level of levels) {
+    const all: typeof found = [];
+    for (const end = anchor + level.height * level.width; anchor < end; anchor++) {
+      const box = clipBox(decodeBox({ levels, ...rest }, anchor, deltas, 4 * anchor), options.width, options.height);
+      for (let id = 0; id < classCount; id++) {
+        const logit = logits[anchor * classCount + id];
+        const score = sigmoid(logit) * sigmoid(centerness[anchor]);
+        if (logit > Math.log(options.scoreThreshold / (1 - options.scoreThreshold))) all.push({ box, id, score });
+      }
+    }
+    const best = all.sort((a, b) => b.score - a.score).slice(0, options.candidatesPerLevel);
+    found.push(...best.filter(({ box: [x0, y0, x1, y1] }) => x1 > x0 && y1 > y0));
+  }
+  const flat = found.flatMap(({ box }) => [...box]);
+  const [scores, ids] = [found.map(({ score }) => score), found.map(({ id }) => id)];
+  const kept = [...classWiseNonMaxSuppression(flat, scores, ids, options)];
+  return {
+    boxes: Float32Array.from(kept.flatMap((i) => found[i]?.box ?? [])),
+    classes: Int32Array.from(kept, (i) => ids[i] as number),
+    scores: Float32Array.from(kept, (i) => scores[i] as number),
+  };
+}
 
 describe("decodeDetections", () => {
   it("has the graph's boxes, clipped, and the product of both scores, best first", async () => {
@@ -87,6 +121,30 @@ describe("decodeDetections", () => {
     const found = decode(50);
     expect(found).toHaveLength(100);
     for (const [i, score] of expected.sort((a, b) => b - a).entries()) expect(found[i]).toBeCloseTo(score, 6);
+  });
+
+  it("finds in 300 classes just what scores of all classes at all places, sorted, would give", () => {
+    const many = 300;
+    const wide = anchorGrid([
+      { stride: 8, height: 12, width: 16 },
+      { stride: 16, height: 6, width: 8 },
+    ]);
+    const size = { width: 128, height: 96 };
+    // Coarse steps make ties, of classes and of centres; some centres are certain.
+    const coarse = (values: Float32Array) => values.map((value) => Math.round(value * 8) / 8);
+    const logits = coarse(randomData([wide.count, many], "many logits", -7, 4));
+    const deltas = randomData([wide.count, 4], "many deltas", -2, 2);
+    const centerness = coarse(randomData([wide.count], "many centres", -6, 6)).map((c, i) => (i % 50 ? c : 40));
+    for (const [scoreThreshold, candidatesPerLevel] of [
+      [0.01, 1000],
+      [0.4, 1000],
+      [1e-9, 70],
+    ] as const) {
+      const options = { ...size, scoreThreshold, candidatesPerLevel, iouThreshold: 0.6, limit: 100 };
+      const [found] = decodeDetections({ logits, deltas, centerness }, wide, many, options);
+      expect(found).toEqual(plainly({ logits, deltas, centerness }, wide, many, options));
+      expect(found?.scores.length).toBeGreaterThan(50);
+    }
   });
 
   it("refuses outputs of another size", () => {

@@ -1,7 +1,8 @@
 import { clipBox } from "../../core/boxes.ts";
 import { ShapeError } from "../../core/errors.ts";
-import { classWiseNonMaxSuppression, descendingOrder } from "../../core/non-max-suppression.ts";
+import { classWiseNonMaxSuppression } from "../../core/non-max-suppression.ts";
 import { type AnchorGrid, decodeBox } from "./anchors.ts";
+import { TopCandidates } from "./top-candidates.ts";
 
 /** A batch of `DetectionOutputs` as a program gives them. */
 export interface RawDetections {
@@ -52,12 +53,6 @@ export function decodeDetections(
   });
 }
 
-interface Candidates {
-  anchors: number[];
-  classes: number[];
-  scores: number[];
-}
-
 function decodeImage(raw: RawDetections, grid: AnchorGrid, classCount: number, options: DecodeOptions): FoundBoxes {
   const { width, height, candidatesPerLevel = 1000, iouThreshold = 0.6, limit = 100 } = options;
   const boxes: number[] = [];
@@ -66,14 +61,15 @@ function decodeImage(raw: RawDetections, grid: AnchorGrid, classCount: number, o
   let first = 0;
   for (const level of grid.levels) {
     const end = first + level.height * level.width;
-    const found = candidatesOf(raw, { first, end, classCount, threshold: options.scoreThreshold ?? 0.05 });
-    for (const i of bestOf(found.scores, candidatesPerLevel)) {
-      const anchor = found.anchors[i] as number;
-      const box = clipBox(decodeBox(grid, anchor, raw.deltas, 4 * anchor), width, height);
-      if (!(box[2] > box[0] && box[3] > box[1])) continue; // wholly outside
-      boxes.push(...box);
-      classes.push(found.classes[i] as number);
-      scores.push(found.scores[i] as number);
+    const range = { first, end, classCount, threshold: options.scoreThreshold ?? 0.05 };
+    const best = bestOfLevel(raw, range, candidatesPerLevel);
+    for (const [i, at] of best.indices.entries()) {
+      const anchor = first + Math.floor(at / classCount);
+      const [x0, y0, x1, y1] = clipBox(decodeBox(grid, anchor, raw.deltas, 4 * anchor), width, height);
+      if (!(x1 > x0 && y1 > y0)) continue; // wholly outside
+      boxes.push(x0, y0, x1, y1);
+      classes.push(at % classCount);
+      scores.push(best.scores[i]);
     }
     first = end;
   }
@@ -92,41 +88,38 @@ interface AnchorRange {
   threshold: number;
 }
 
-function candidatesOf(raw: RawDetections, { first, end, classCount, threshold }: AnchorRange): Candidates {
-  const found: Candidates = { anchors: [], classes: [], scores: [] };
-  const smallestLogit = Math.log(threshold / (1 - threshold)); // spares an exponential for most
+/**
+ * The most likely of a level's classes at its places, numbered from `first` on. Of 1,000 labels nearly all candidates are
+ * of no account: what a logit must exceed to be among the best is known from those before it, so most cost a comparison.
+ */
+function bestOfLevel(
+  { logits, centerness }: RawDetections,
+  { first, end, classCount, threshold }: AnchorRange,
+  count: number,
+): ReturnType<TopCandidates["take"]> {
+  const best = new TopCandidates(count);
+  const smallestLogit = Math.log(threshold / (1 - threshold));
   for (let anchor = first; anchor < end; anchor++) {
-    for (let k = 0; k < classCount; k++) {
-      const logit = raw.logits[anchor * classCount + k];
-      if (!(logit > smallestLogit)) continue;
-      found.anchors.push(anchor);
-      found.classes.push(k);
-      found.scores.push(sigmoid(logit) * sigmoid(raw.centerness[anchor]));
+    const centre = sigmoid(centerness[anchor]);
+    let least = Math.max(smallestLogit, leastLogit(best.floor, centre));
+    let floor = best.floor;
+    for (let at = anchor * classCount, k = 0; k < classCount; k++, at++) {
+      const logit = logits[at];
+      if (!(logit > least)) continue;
+      best.add((anchor - first) * classCount + k, sigmoid(logit) * centre);
+      if (best.floor === floor) continue;
+      floor = best.floor;
+      least = Math.max(smallestLogit, leastLogit(floor, centre));
     }
   }
-  return found;
+  return best.take();
 }
 
-const bins = 4096;
-
-/**
- * The indices of the `count` best, best first, equal ones as they stand. Of many labels nearly all candidates are of no
- * account, so only those that a histogram does not rule out are sorted.
- *
- * @param scores  in [0, 1]
- */
-function bestOf(scores: readonly number[], count: number): number[] {
-  const binOf = (score: number): number => Math.floor(score * (bins - 1));
-  let likely = [...scores.keys()];
-  if (scores.length > 4 * count) {
-    const counts = new Uint32Array(bins);
-    for (const score of scores) counts[binOf(score)]++;
-    let lowest = bins - 1;
-    for (let above = counts[lowest]; above < count && lowest > 0; above += counts[lowest]) lowest--;
-    likely = likely.filter((i) => binOf(scores[i] as number) >= lowest);
-  }
-  const order = descendingOrder(likely.map((i) => scores[i] as number));
-  return [...order.subarray(0, count)].map((i) => likely[i] as number);
+/** A logit that no product σ(logit)·centre above `floor` lies under; a little low, since both sides are rounded. */
+function leastLogit(floor: number, centre: number): number {
+  if (!(floor > 0)) return Number.NEGATIVE_INFINITY;
+  const share = (floor / centre) * (1 - 1e-9);
+  return share < 1 ? Math.log(share / (1 - share)) : Number.POSITIVE_INFINITY;
 }
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));

@@ -1,7 +1,8 @@
 import { clipBox } from "../../core/boxes.ts";
 import { ShapeError } from "../../core/errors.ts";
-import { classWiseNonMaxSuppression, descendingOrder } from "../../core/non-max-suppression.ts";
+import { classWiseNonMaxSuppression } from "../../core/non-max-suppression.ts";
 import type { FoundBoxes } from "./decode-detections.ts";
+import { TopCandidates } from "./top-candidates.ts";
 
 export interface ScoredBoxesOptions {
   readonly width: number; // of the canvas that was looked at, pixels; boxes are clipped to it
@@ -25,11 +26,9 @@ export function decodeScoredBoxes(boxes: Float32Array, scores: Float32Array, opt
   if (!Number.isInteger(anchors) || !Number.isInteger(classCount)) {
     throw new ShapeError(`decodeScoredBoxes: needs [A, 4] and [A, K], got ${boxes.length} and ${scores.length} values`);
   }
-  const likely: number[] = [];
-  for (let i = 0; i < scores.length; i++) if (scores[i] > scoreThreshold) likely.push(i);
-  const best = [...descendingOrder(likely.map((i) => scores[i])).subarray(0, candidates)].map(
-    (i) => likely[i] as number,
-  );
+  const top = new TopCandidates(candidates, scoreThreshold);
+  for (let i = 0; i < scores.length; i++) if (scores[i] > top.floor) top.add(i, scores[i]);
+  const best = [...top.take().indices];
   const clipped = best.map((i) => {
     const at = 4 * Math.floor(i / classCount);
     return clipBox([boxes[at], boxes[at + 1], boxes[at + 2], boxes[at + 3]], width, height);

@@ -1,9 +1,10 @@
 import { ShapeError } from "../../core/errors.ts";
 import { reshape } from "../../graph/broadcasting.ts";
+import { type DynamicAxis, type DynamicGraph, withDynamicAxes } from "../../graph/dynamic-axes.ts";
 import { mean } from "../../graph/reductions.ts";
 import { regionAlign } from "../../graph/region-pooling.ts";
 import { normalizeL2 } from "../../graph/softmax.ts";
-import type { Tensor } from "../../graph/tensor.ts";
+import { input, type Tensor } from "../../graph/tensor.ts";
 import type { Linear } from "../../nn/linear.ts";
 import type { TokenMap } from "../../nn/token-map.ts";
 import type { CoSwin } from "../image-encoder/coswin.ts";
@@ -40,4 +41,22 @@ export function embedRegions(
   const map = reshape(imageEncoder.norm.forward(tokens), [batch, height, width, channels]);
   const pooled = mean(regionAlign(map, boxesXyxy, { stride, bins, samples }), [2, 3]); // [B, R, C]
   return normalizeL2(imageProjection ? imageProjection.forward(pooled) : pooled);
+}
+
+/**
+ * {@link embedRegions} of one picture for any number of boxes: `pixels` uint8 [1, height, width, 3] and `boxes` float32
+ * [1, regions, 4] → `embedding` [1, regions, D].
+ *
+ * @param stride  pixels from one token of the encoder's last level to the next
+ */
+export function regionGraph(
+  embedder: RegionEmbedder,
+  { height, width, stride }: { readonly height: number; readonly width: number; readonly stride: number },
+): DynamicGraph {
+  const regions: DynamicAxis = { name: "regions", probes: [5, 7, 11], input: "boxes", axis: 1 };
+  return withDynamicAxes([regions], ({ regions: count = 1 }) => {
+    const { levels } = embedder.imageEncoder.forward(input("pixels", [1, height, width, 3], "uint8"));
+    const level = levels.at(-1) as TokenMap;
+    return { embedding: embedRegions(embedder, level, input("boxes", [1, count, 4]), { stride }) };
+  });
 }

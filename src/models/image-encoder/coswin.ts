@@ -177,3 +177,16 @@ export function normalizePixels(pixels: Tensor, mean: readonly number[], std: re
   const offset = Float32Array.from(mean, (value, i) => -value / std[i]);
   return add(mul(cast(pixels, "float32"), constant(scale, [3])), constant(offset, [3]));
 }
+
+/** Pixels of a picture from one token of the last level to the next. */
+export function lastStride({ depths, embedding, stemStride }: CoSwinConfig): number {
+  return (embedding === "patch" ? 4 : stemStride) * 2 ** (depths.length - 1);
+}
+
+/**
+ * Tokens on a side of the last stage at the encoder's own image size, or its window where that is smaller: the window
+ * with which what it learnt of positions stays true on larger pictures.
+ */
+export function ownWindow(config: CoSwinConfig): number {
+  return Math.min(config.window, Math.max(1, Math.floor(config.imageSize / lastStride(config))));
+}

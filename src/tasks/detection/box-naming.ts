@@ -2,10 +2,11 @@ import { type Box, clipBox } from "../../core/boxes.ts";
 import { UserError } from "../../core/errors.ts";
 import { type RgbImage, rgbImage } from "../../core/image.ts";
 import { classWiseNonMaxSuppression, nonMaxSuppression } from "../../core/non-max-suppression.ts";
+import { placeBox } from "../../data/box-transforms/boxed-picture.ts";
 import type { LetterboxedImage } from "../../data/box-transforms/letterboxed-image.ts";
 import type { FoundBoxes } from "../../models/detection/decode-detections.ts";
 import { cropAround } from "./box-crops.ts";
-import type { BoxNamer, CropEmbedder, Detection } from "./types.ts";
+import type { BoxNamer, CropEmbedder, Detection, RegionEmbedder } from "./types.ts";
 
 /** Which of what was found is told. */
 export interface Selection {
@@ -17,48 +18,80 @@ export interface Selection {
 /** Probabilities of all labels for one embedding, in label order; later ones stand for background. */
 type Probabilities = (embedding: Float32Array) => ArrayLike<number>;
 
-export interface CropNaming extends Selection {
-  readonly embedder: CropEmbedder;
+/** Embeddings of boxes of one picture in the space of a two-tower model; boxes in pixels of the original. */
+type BoxEmbedding = (boxes: readonly Box[], image: LetterboxedImage, signal?: AbortSignal) => Promise<Float32Array[]>;
+
+export interface ProposalNaming extends Selection {
+  readonly embedBoxes: BoxEmbedding;
   readonly labels: readonly string[];
   /** Of the labels, then of as many further texts as there are: a box that one of these fits best is dropped. */
   readonly probabilities: Probabilities;
-  /** In lengths of the box's longer side, on each side. */
-  readonly margin: number;
   /** Boxes of a picture that are named, the most likely objects first. */
   readonly proposals: number;
   /** The exponent a of objectness^a · probability^(1 − a). */
   readonly objectnessWeight: number;
 }
 
-const cropsAtOnce = 32;
-
 /**
  * Zero-shot detection as Florence does it: boxes of objects, whatever they are, each named by the image–text model from
- * its own crop (arXiv:2111.11432 §3.6). The paper leaves crop, fusion and rejection open; here the score is a weighted
+ * its own pixels (arXiv:2111.11432 §3.6). The paper leaves crop, fusion and rejection open; here the score is a weighted
  * geometric mean of the box's and the label's, and what looks most like a background text is dropped.
  */
-export function cropNamer(naming: CropNaming): BoxNamer {
-  const { embedder, labels, probabilities, margin, proposals, objectnessWeight } = naming;
+export function proposalNamer(naming: ProposalNaming): BoxNamer {
+  const { embedBoxes, labels, probabilities, proposals, objectnessWeight } = naming;
   return async (found, image, signal) => {
-    const pixels = originalOf(image);
     const chosen = nonMaxSuppression(found.boxes, found.scores, {
       iouThreshold: naming.nmsThreshold,
       limit: proposals,
     });
-    const detections: Detection[] = [];
-    for (let from = 0; from < chosen.length; from += cropsAtOnce) {
-      const group = [...chosen.subarray(from, from + cropsAtOnce)];
-      const crops = group.map((i) => cropAround(pixels, boxAt(found.boxes, i), margin));
-      const embeddings = await embedder.embedImages(crops, { signal });
-      for (const [at, i] of group.entries()) {
-        const best = mostProbable(probabilities(embeddings[at] as Float32Array));
-        if (best.index >= labels.length) continue;
-        const objectness = found.scores[i] as number;
-        const score = objectness ** objectnessWeight * best.value ** (1 - objectnessWeight);
-        detections.push({ box: boxAt(found.boxes, i), label: labels[best.index] as string, score });
-      }
-    }
+    const boxes = [...chosen].map((i) => boxAt(found.boxes, i));
+    const embeddings = await embedBoxes(boxes, image, signal);
+    const detections = [...chosen].flatMap((i, at): Detection[] => {
+      const best = mostProbable(probabilities(embeddings[at] as Float32Array));
+      if (best.index >= labels.length) return [];
+      const objectness = found.scores[i] as number;
+      const score = objectness ** objectnessWeight * best.value ** (1 - objectnessWeight);
+      return [{ box: boxes[at] as Box, label: labels[best.index] as string, score }];
+    });
     return select(detections, naming);
+  };
+}
+
+const cropsAtOnce = 32;
+
+/**
+ * Each box by a picture of its own, of the original's pixels: sharp, and an encoder's run for every box.
+ *
+ * @param margin  around the box, in lengths of its longer side
+ */
+export function cropEmbeddings(embedder: CropEmbedder, margin: number): BoxEmbedding {
+  return async (boxes, image, signal) => {
+    const pixels = originalOf(image);
+    const embeddings: Float32Array[] = [];
+    for (let from = 0; from < boxes.length; from += cropsAtOnce) {
+      const crops = boxes.slice(from, from + cropsAtOnce).map((box) => cropAround(pixels, box, margin));
+      embeddings.push(...(await embedder.embedImages(crops, { signal })));
+    }
+    return embeddings;
+  };
+}
+
+/**
+ * All boxes by one run over the canvas that the detector saw: the encoder's last tokens under each are averaged.
+ *
+ * @param margin  around the box, in lengths of its longer side
+ */
+export function regionEmbeddings(embedder: RegionEmbedder, margin: number): BoxEmbedding {
+  return async (boxes, image, signal) => {
+    if (boxes.length === 0) return [];
+    const regions = new Float32Array(4 * boxes.length);
+    for (const [i, box] of boxes.entries()) {
+      const [x0, y0, x1, y1] = placeBox(box, image.placement);
+      const around = margin * Math.max(x1 - x0, y1 - y0);
+      const region = clipBox([x0 - around, y0 - around, x1 + around, y1 + around], image.width, image.height);
+      regions.set(region, 4 * i);
+    }
+    return embedder.embedRegions(image, regions, { signal });
   };
 }
 

@@ -1,7 +1,7 @@
 import { ShapeError, UserError } from "../../core/errors.ts";
 import type { DetectionClasses } from "../../models/detection/atss-head.ts";
 import { Detector, type DetectorConfig } from "../../models/detection/detector.ts";
-import type { CoSwinConfig } from "../../models/image-encoder/coswin.ts";
+import { type CoSwinConfig, ownWindow } from "../../models/image-encoder/coswin.ts";
 import { resizeWeights } from "../../models/resize-weights.ts";
 import { initialWeights, type Weights } from "../../nn/module.ts";
 
@@ -29,7 +29,7 @@ export function detectorFromEncoder(
   config: Omit<DetectorConfig, "image">,
   { imageSize, window, seed }: { readonly imageSize: number; readonly window?: number; readonly seed: number },
 ): DetectorWeights {
-  const detector = new Detector({ ...config, image: { ...image, imageSize, window: window ?? lastWindow(image) } });
+  const detector = new Detector({ ...config, image: { ...image, imageSize, window: window ?? ownWindow(image) } });
   const prefix = "imageEncoder.";
   const own = new Map(
     [...weights].filter(([name]) => name.startsWith(prefix)).map(([n, d]) => [n.slice(prefix.length), d]),
@@ -38,12 +38,6 @@ export function detectorFromEncoder(
   const start = initialWeights(detector, seed);
   for (const [name, data] of encoder) start.set(prefix + name, data);
   return { detector, weights: start };
-}
-
-/** Tokens on a side of the last stage at the encoder's own image size, or its window where that is smaller. */
-function lastWindow({ imageSize, stemStride, depths, embedding, window }: CoSwinConfig): number {
-  const stride = (embedding === "patch" ? 4 : stemStride) * 2 ** (depths.length - 1);
-  return Math.min(window, Math.max(1, Math.floor(imageSize / stride)));
 }
 
 /**

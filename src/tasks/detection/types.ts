@@ -33,5 +33,10 @@ export interface CropEmbedder {
   embedImages(images: readonly RgbImage[], options?: CallOptions): Promise<Float32Array[]>;
 }
 
+/** The part of a two-tower model that names boxes by its own map of the picture, where its encoder gives one. */
+export interface RegionEmbedder {
+  embedRegions(image: RgbImage, boxesXyxy: Float32Array, options?: CallOptions): Promise<Float32Array[]>;
+}
+
 /** Makes detections of what a detector found in one picture. */
 export type BoxNamer = (found: FoundBoxes, image: LetterboxedImage, signal?: AbortSignal) => Promise<Detection[]>;
