@@ -50,6 +50,10 @@ computed again: an interrupted run goes on where it was. Sets without a test par
       does: "recall at 1, 5, 10 on the last 200 images",
     },
     { line: "florence eval linear-probe photos/ --shots 5 --seeds 3,30,300", does: "five images a class, three draws" },
+    {
+      line: "florence eval few-shot photos/ --method tune --episodes 50",
+      does: "the whole image tower tuned in each of 50 episodes",
+    },
     { line: "florence eval report florence-ledger.jsonl --out report.html", does: "all scores on one page" },
   ],
   configure(command: Command) {
@@ -68,14 +72,17 @@ computed again: an interrupted run goes on where it was. Sets without a test par
       integerBetween(1, 1000),
     );
     command.option("--episodes <n>", "few-shot (default: 600)", integerBetween(2, 100_000));
-    command.option("--method <name>", "few-shot: logistic or prototype; fine-tune: contrastive or head");
+    command.option(
+      "--method <name>",
+      "few-shot: logistic, prototype or tune (the whole tower, every episode); fine-tune: contrastive or head",
+    );
     command.option(
       "--epochs <n>",
-      "fine-tune: passes over the training images (default: 10)",
+      "passes over the training images (default: 100 for few shots, 10 for all images)",
       numberBetween(0.001, 10_000),
     );
-    command.option("--batch <n>", "fine-tune: images an update (default: 64)", integerBetween(2, 65_536));
-    command.option("--learning-rate <r>", "fine-tune: peak rate (default: 2e-4)", numberBetween(1e-9, 10));
+    command.option("--batch <n>", "images an update (default: 64; few-shot: 25)", integerBetween(2, 65_536));
+    command.option("--learning-rate <r>", "of the image tower, at its peak (default: 2e-4)", numberBetween(1e-9, 10));
     command.addOption(new Option("--augment <name>", "fine-tune: augmentation (default: light)").choices(augmentNames));
     command.option("-o, --out <file>", "report: the page to write (default: report.html)");
     addSessionOptions(command);
