@@ -46,8 +46,8 @@ export async function scoreTunedEpisodes(
   chosen: readonly LabelledImage[],
   { recipe, key, ...options }: Episodes & { readonly recipe: EpisodeRecipe; readonly key: string },
 ): Promise<EpisodeScores> {
-  const { set, cacheFolder, signal, onProgress, onFailure } = context;
-  const { architecture, preprocessing, weights } = await readCheckpoint(await context.modelFolder());
+  const { set, imageSize, cacheFolder, signal, onProgress, onFailure } = context;
+  const { architecture, preprocessing, weights } = await readCheckpoint(await context.modelFolder(), { imageSize });
   const store = await PixelStore.open({
     set,
     images: chosen,

@@ -1,17 +1,17 @@
 import { type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
-import { augmentNames } from "../../data/augment-presets.ts";
 import type { ClassificationMetric, EvaluationOptions } from "../../evaluation/evaluation-task.ts";
 import { checkOptions, evaluationTasks, findEvaluationTask } from "../../evaluation/evaluation-tasks.ts";
 import type { Exposure } from "../../evaluation/exposure-curves.ts";
 import { evaluate } from "../../evaluation/run-evaluation.ts";
-import { defineCommand, integerBetween, numberBetween, wholeNumbersFrom } from "../command.ts";
+import { defineCommand, integerBetween, wholeNumbersFrom } from "../command.ts";
+import { addEvaluatedTuning, type EvaluatedTuning, evaluatedTuning } from "../evaluated-tuning.ts";
 import { addSessionOptions, exposuresFrom, type SessionOptions, withEvaluation } from "../evaluation-session.ts";
 import { scoreTable } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { writeReport } from "../report-file.ts";
 
-interface EvalOptions extends SessionOptions {
+interface EvalOptions extends SessionOptions, EvaluatedTuning {
   readonly split?: string;
   readonly metric?: ClassificationMetric;
   readonly shots?: readonly Exposure[];
@@ -20,10 +20,6 @@ interface EvalOptions extends SessionOptions {
   readonly queries?: number;
   readonly episodes?: number;
   readonly method?: string;
-  readonly epochs?: number;
-  readonly batch?: number;
-  readonly learningRate?: number;
-  readonly augment?: string;
   readonly out?: string;
 }
 
@@ -76,14 +72,7 @@ computed again: an interrupted run goes on where it was. Sets without a test par
       "--method <name>",
       "few-shot: logistic, prototype or tune (the whole tower, every episode); fine-tune: contrastive or head",
     );
-    command.option(
-      "--epochs <n>",
-      "passes over the training images (default: 100 for few shots, 10 for all images)",
-      numberBetween(0.001, 10_000),
-    );
-    command.option("--batch <n>", "images an update (default: 64; few-shot: 25)", integerBetween(2, 65_536));
-    command.option("--learning-rate <r>", "of the image tower, at its peak (default: 2e-4)", numberBetween(1e-9, 10));
-    command.addOption(new Option("--augment <name>", "fine-tune: augmentation (default: light)").choices(augmentNames));
+    addEvaluatedTuning(command);
     command.option("-o, --out <file>", "report: the page to write (default: report.html)");
     addSessionOptions(command);
   },
@@ -94,11 +83,10 @@ computed again: an interrupted run goes on where it was. Sets without a test par
     if (options.out !== undefined) {
       throw new UserError("bad-argument", "eval: --out is for `report`, got it for a task. Use --ledger.");
     }
-    const { split, metric, shots, seeds, ways, queries, episodes } = options;
-    const { method, epochs, batch, learningRate, augment } = options;
+    const { split, metric, shots, seeds, ways, queries, episodes, method } = options;
     const asked: EvaluationOptions = {
-      ...{ split, metric, shots, seeds, ways, queries, episodes },
-      ...{ method, epochs, batch, learningRate, augment },
+      ...{ split, metric, shots, seeds, ways, queries, episodes, method },
+      ...evaluatedTuning(options),
     };
     return withEvaluation(context, path, options, async ({ context: opened, ledger, failures }) => {
       const evaluation = { ...opened, options: { ...opened.options, ...asked } };
