@@ -36,7 +36,7 @@ interface Run {
 
 const curve = (set: string, ...more: string[]): Run => ({
   set,
-  words: ["exposure", "SET", "--plot", join(out, `${set}-exposure.svg`), ...more],
+  words: ["exposure", "SET", "--plot", join(out, `${set}${more.length > 0 ? "-tuned" : ""}-exposure.svg`), ...more],
 });
 
 const episodes = ["--method", "tune", "--episodes", "12"]; // half a minute each
