@@ -4,7 +4,7 @@
  *
  *   npm run evaluate-tasks -- --data DATA --out runs/evaluation [--model florence-nano] [--fast]
  *
- * --fast leaves out the probes and tunings on 50,000 and 60,000 images.
+ * --fast leaves out the probes on 50,000 and 60,000 images, and tuning.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -34,10 +34,13 @@ interface Run {
   readonly isLong?: boolean;
 }
 
-const curve = (set: string): Run => ({
+const curve = (set: string, ...more: string[]): Run => ({
   set,
-  words: ["exposure", "SET", "--plot", join(out, `${set}-exposure.svg`)],
+  words: ["exposure", "SET", "--plot", join(out, `${set}${more.length > 0 ? "-tuned" : ""}-exposure.svg`), ...more],
 });
+
+const episodes = ["--method", "tune", "--episodes", "12"]; // half a minute each
+const tuning = ["--head-start", "probe", "--learning-rate", "1e-3"];
 
 const runs: readonly Run[] = [
   curve("cats-dogs"),
@@ -47,6 +50,8 @@ const runs: readonly Run[] = [
   { set: "cifar10", words: ["eval", "zero-shot", "SET"] },
   { set: "fashion-mnist", words: ["eval", "zero-shot", "SET"] },
   { set: "cifar10", words: ["eval", "few-shot", "SET", "--split", "test", "--shots", "5,20,50"] },
+  { set: "sign-digits", words: ["eval", "few-shot", "SET", "--shots", "5", ...episodes], isLong: true },
+  { ...curve("sign-digits", "--methods", "linear-probe,fine-tune", "--tuning", "head", ...tuning), isLong: true },
   { set: "cifar10", words: ["eval", "linear-probe", "SET", "--shots", "10", "--seeds", "3,30,300"], isLong: true },
   { set: "cifar10", words: ["eval", "linear-probe", "SET"], isLong: true },
   { set: "fashion-mnist", words: ["eval", "linear-probe", "SET"], isLong: true },

@@ -7,13 +7,21 @@ import type { Exposure } from "../evaluation/exposure-curves.ts";
 import { Ledger } from "../evaluation/ledger.ts";
 import { readClassPrompts } from "../evaluation/prompt-choice.ts";
 import type { FailedFile } from "../io/file-walk.ts";
-import { addJsonOption, addModelOption, type JsonOption, type ModelOption, wholeNumbersFrom } from "./command.ts";
+import {
+  addImageSizeOption,
+  addJsonOption,
+  addModelOption,
+  type JsonOption,
+  type ModelOption,
+  wholeNumbersFrom,
+} from "./command.ts";
 import type { CommandContext } from "./context.ts";
 import type { CommandProgress } from "./progress.ts";
 
 /** Options of the commands that score a model on a set. */
 export interface SessionOptions extends ModelOption, JsonOption {
   readonly ledger: string;
+  readonly imageSize?: number;
   readonly force?: boolean;
   readonly templates?: string;
   readonly prompts?: string;
@@ -39,7 +47,7 @@ export function addSessionOptions(command: Command): void {
   command.option("--templates <default|none|file|clip:set>", "prompts that each class is put into");
   command.option("--prompts <file>", "prompt sets as CLIP's data/prompts.md has them, for clip:SET");
   command.option("--class-names <own|clip|file>", "names to prompt with: the set's, CLIP's, or one a line by class");
-  addJsonOption(addModelOption(command));
+  addJsonOption(addImageSizeOption(addModelOption(command)));
 }
 
 /** An evaluation under way: a model, a set, a ledger, and what went wrong. */
@@ -74,10 +82,12 @@ export async function withEvaluation<Result>(
   try {
     reportProblems(set.problems, log);
     const prompts = await promptsOf(options, set.classes);
-    model = await command.loadModel(options.model);
+    const { imageSize } = options;
+    model = await command.loadModel(options.model, { imageSize, signal });
     const context: EvaluationContext = {
       model,
       modelFolder: () => command.modelFolder(options.model),
+      imageSize,
       set,
       parts: evaluationParts(set),
       options: prompts ? { prompts } : {},

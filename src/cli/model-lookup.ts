@@ -20,6 +20,16 @@ export async function findModelFor(surroundings: Surroundings, name: string): Pr
   );
 }
 
+/** The fingerprint of the model that a name means, which is known once it is read. */
+export async function fingerprintOf(
+  { loadModel, signal }: Pick<CommandContext, "loadModel" | "signal">,
+  name: string,
+): Promise<string> {
+  const model = await loadModel(name, { signal });
+  await model.dispose();
+  return model.fingerprint;
+}
+
 /** Runs `download` with a progress line in megabytes, which appears if it takes long. */
 export async function withDownloadProgress<Result>(
   { progress }: Pick<Surroundings, "progress">,

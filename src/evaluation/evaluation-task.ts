@@ -26,6 +26,8 @@ export interface EvaluationOptions {
   /** A variant of the task, such as `head` of `fine-tune`. */
   readonly method?: string;
   readonly augment?: string;
+  /** Where a tuned head starts from: the class names, chance, or a linear probe. */
+  readonly headStart?: string;
 }
 
 /** What a classification is scored by: top-1, the mean of the classes' own accuracies, or 11-point mAP. */
@@ -44,6 +46,8 @@ export interface EvaluationContext {
   readonly model: FlorenceModel;
   /** The checkpoint folder of the model, for tasks that change its weights. */
   readonly modelFolder: () => Promise<string>;
+  /** Side of the pictures, if not the model's own; `model` was loaded with it. */
+  readonly imageSize?: number | undefined;
   readonly set: LabelledSet;
   readonly parts: EvaluationParts;
   readonly options: EvaluationOptions;

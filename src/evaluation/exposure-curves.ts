@@ -100,5 +100,7 @@ function linesOf(entries: readonly LedgerEntry[]): ExposureLine[] {
 }
 
 function methodOf({ task, protocol }: LedgerEntry): string {
-  return typeof protocol.method === "string" ? `${task}, ${protocol.method}` : task;
+  const { method, headStart } = protocol;
+  const from = typeof headStart === "string" && headStart !== "zero-shot" ? ` from ${headStart}` : "";
+  return typeof method === "string" ? `${task}, ${method}${from}` : task;
 }

@@ -1,5 +1,6 @@
 import { UserError } from "../core/errors.ts";
 import type { LabelledImage } from "../data/labelled/labelled-set.ts";
+import { targetsOf } from "../tasks/labelled-targets.ts";
 import { fitLinearProbe, type ProbeExamples, readmeLambda } from "../tasks/linear-probe/linear-probe.ts";
 import { LogisticObjective, type Targets } from "../tasks/logistic-objective.ts";
 import { fitObjective, type LinearClassifier } from "../tasks/logistic-regression.ts";
@@ -96,16 +97,7 @@ async function probeExamples(
 ): Promise<ProbeExamples & { readonly images: readonly LabelledImage[] }> {
   const usable = context.set.isMultiLabel ? chosen : chosen.filter(({ labels }) => labels.length > 0);
   const { images, rows, dim } = await imageRows(context, usable, "features");
-  return { images, features: rows, dim, targets: targetsOf(context, images) };
-}
-
-/** The labels of images as a probe learns them. */
-export function targetsOf({ set }: Pick<EvaluationContext, "set">, images: readonly LabelledImage[]): Targets {
-  const classes = set.classes.length;
-  if (!set.isMultiLabel) return { kind: "one", labels: Int32Array.from(images, ({ labels }) => labels[0]), classes };
-  const truth = new Uint8Array(images.length * classes);
-  for (const [i, { labels }] of images.entries()) for (const label of labels) truth[i * classes + label] = 1;
-  return { kind: "several", truth, classes };
+  return { images, features: rows, dim, targets: targetsOf(context.set, images) };
 }
 
 /** The sum of −log of the probabilities of what is true: of one class in a softmax, or of each class by itself. */

@@ -58,13 +58,13 @@ async function record(
   { details, ...score }: Score,
   seconds: number,
 ): Promise<LedgerEntry> {
-  const { model, set } = context;
+  const { model, set, imageSize } = context;
   const { task, metric, protocol, seed, split } = planned;
   const entry: LedgerEntry = ledgerEntrySchema.parse({
     task,
     metric,
     ...score,
-    model: { name: model.name, fingerprint: model.fingerprint },
+    model: { name: imageSize ? `${model.name}, ${imageSize} px` : model.name, fingerprint: model.fingerprint },
     data: { name: set.name, fingerprint: set.fingerprint, split },
     protocol,
     seed,

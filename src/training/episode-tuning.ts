@@ -114,8 +114,16 @@ export class EpisodeTuner {
     return new EpisodeTuner({ recipe, ways, size, features, start, head }, { training, prediction });
   }
 
+  /** Updates that an episode with so many support pictures takes. */
+  stepsOf(support: number): number {
+    return this.#recipe.epochs * Math.ceil(support / this.#recipe.batch);
+  }
+
   /** @returns  probabilities of each query picture's classes, [query, ways] */
-  async run(episode: Episode, signal?: AbortSignal): Promise<Float32Array> {
+  async run(
+    episode: Episode,
+    { signal, onStep }: { readonly signal?: AbortSignal; readonly onStep?: (step: number) => void } = {},
+  ): Promise<Float32Array> {
     this.#check(episode);
     const recipe = this.#recipe;
     const weights = this.#freshWeights(episode.seed);
@@ -133,6 +141,7 @@ export class EpisodeTuner {
         signal?.throwIfAborted();
         const batch = this.#batchOf(episode, order.subarray(from, from + recipe.batch), rng);
         optimizer.step((await this.#training.run(values, batch)).gradients, 1);
+        onStep?.(optimizer.steps);
       }
     }
     return this.#predict(episode, values);

@@ -7,7 +7,7 @@ import { resizeWeights } from "../models/resize-weights.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { addAdapters } from "../nn/low-rank.ts";
 import { initialWeights, namedParameters, type Weights } from "../nn/module.ts";
-import { ClassifierHead, type HeadInput, headWidth, zeroShotHead } from "../tasks/fine-tune/classifier-head.ts";
+import type { HeadInput } from "../tasks/fine-tune/classifier-head.ts";
 import { headPrefix } from "../tasks/fine-tune/head-program.ts";
 import { layerDecayScales } from "../tasks/fine-tune/layer-depths.ts";
 import type { FineTuneRecipe } from "../tasks/fine-tune/recipe.ts";
@@ -16,11 +16,11 @@ import type { Checkpoint } from "../zoo/checkpoint.ts";
 import type { ModelConfig } from "../zoo/model-config.ts";
 import { AdamW } from "./adamw.ts";
 import { hashConfig } from "./checkpoint.ts";
+import { startHead } from "./head-start.ts";
 import { MetricsLog } from "./metrics-log.ts";
 import { type StepReport, train } from "./trainer.ts";
 import { isCaptioned, openTuningData, type TuningData } from "./tuning-data.ts";
 import { createContrastiveObjective, createHeadObjective } from "./tuning-objectives.ts";
-import { embedClassNames } from "./tuning-scores.ts";
 
 export interface FineTuningOptions {
   readonly recipe: FineTuneRecipe;
@@ -93,7 +93,7 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
     onProgress: options.onPictures,
     onFailure: options.onFailure,
   });
-  const head = recipe.method === "head" ? await startHead(options, architecture, model, start) : undefined;
+  const head = recipe.method === "head" ? await startHead(options, { architecture, model, start, data }) : undefined;
   const weights = trainedCopies(model, start, isLearnt, recipe, head);
   const task = {
     recipe,
@@ -211,29 +211,6 @@ function trainedCopies(
   }
   for (const [name, data] of head?.start ?? []) weights.set(headPrefix + name, data.slice());
   return weights;
-}
-
-async function startHead(
-  { recipe, checkpoint, set, signal, onTexts }: FineTuningOptions,
-  architecture: TwoTowerConfig,
-  model: TwoTower,
-  start: Weights,
-): Promise<{ input: HeadInput; start: Weights }> {
-  const classes = set.classes.length;
-  if (recipe.headStart === "random") {
-    const input = { kind: "pooled" } as const;
-    const width = headWidth(model, input, architecture.embedding);
-    return { input, start: initialWeights(new ClassifierHead(width, classes), recipe.seed) };
-  }
-  const runner = new TowerRunner(architecture, checkpoint.tokenizer);
-  const embeddings = await embedClassNames(runner, start, set.classes, recipe.templates, {
-    signal,
-    onProgress: onTexts,
-  });
-  await runner.dispose();
-  const scale = Math.exp((start.get("logitScale") as Float32Array)[0]);
-  const bias = start.get("logitBias")?.[0] ?? 0;
-  return { input: { kind: "embedding", scale }, start: zeroShotHead(embeddings, classes, bias) };
 }
 
 /** Where the original model has the training pictures, as they are before augmentation. */

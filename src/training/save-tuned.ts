@@ -55,7 +55,10 @@ export async function saveTuned(options: SaveTunedOptions): Promise<{ model: str
   const { rank, alpha } = report.recipe.lora;
   const adapter = join(runDir, "adapter");
   // A mixture of the original and the merged model is the adapter scaled down.
-  await saveAdapter(adapter, { rank, alpha: alpha * report.alpha, base: report.base, weights: model.adapters });
+  await saveAdapter(adapter, {
+    ...{ rank, alpha: alpha * report.alpha, base: report.base, weights: model.adapters },
+    imageSize: report.recipe.imageSize,
+  });
   return { model: folder, adapter };
 }
 

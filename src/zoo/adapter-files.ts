@@ -15,11 +15,14 @@ const adapterSchema = z.strictObject({
   alpha: z.number().positive(),
   /** The model that the adapters were trained beside, and the only one that they fit. */
   base: z.strictObject({ name: z.string(), fingerprint: z.string() }),
+  /** Side of the pictures that they were trained on, if not the model's own. */
+  imageSize: z.int().positive().optional(),
 });
 
 /** Low-rank adapters as they are kept apart from the model they belong to. */
 export interface AdapterFile extends LowRankConfig {
   readonly base: { readonly name: string; readonly fingerprint: string };
+  readonly imageSize?: number | undefined;
   /** `….adapter.down` [rank, in] and `….adapter.up` [out, rank] of each adapted layer. */
   readonly weights: Weights;
 }
@@ -28,14 +31,21 @@ const configFile = "adapter.json";
 const weightsFile = "adapter.safetensors";
 
 /** Writes a folder of `adapter.json` and `adapter.safetensors`, so that it appears whole or not at all. */
-export async function saveAdapter(folder: string, { rank, alpha, base, weights }: AdapterFile): Promise<void> {
+export async function saveAdapter(
+  folder: string,
+  { rank, alpha, base, imageSize, weights }: AdapterFile,
+): Promise<void> {
   const tensors = new Map<string, WeightTensor>(
     [...weights].map(([name, data]) => {
       const other = data.length / rank;
       return [name, { data, shape: name.endsWith(".down") ? [rank, other] : [other, rank] }];
     }),
   );
-  const config: z.infer<typeof adapterSchema> = { format: "florence-adapter/1", rank, alpha, base };
+  const config: z.infer<typeof adapterSchema> = {
+    format: "florence-adapter/1",
+    ...{ rank, alpha, base },
+    ...(imageSize !== undefined && { imageSize }),
+  };
   const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
   await mkdir(unfinished, { recursive: true });
   try {
@@ -54,9 +64,9 @@ export async function saveAdapter(folder: string, { rank, alpha, base, weights }
 /** @throws UserError: not-found, unsupported (naming the field), corrupt */
 export async function readAdapter(path: string): Promise<AdapterFile> {
   const folder = await CheckpointFolder.open(path);
-  const { rank, alpha, base } = await folder.parse(configFile, adapterSchema);
+  const { format: _, ...config } = await folder.parse(configFile, adapterSchema);
   const { tensors } = await readSafetensors(folder.pathOf(weightsFile));
-  return { rank, alpha, base, weights: new Map([...tensors].map(([name, { data }]) => [name, data])) };
+  return { ...config, weights: new Map([...tensors].map(([name, { data }]) => [name, data])) };
 }
 
 /**

@@ -145,7 +145,7 @@ describe("florence detect", () => {
         looks++;
         const parts = Array.from(
           { length: boxes.length / 4 },
-          (_, i) => [...boxes.subarray(4 * i, 4 * i + 4)] as const,
+          (_, i): Box => [boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]],
         );
         return toy.embedImages(parts.map((box) => cropAround(image, box, 0)));
       },

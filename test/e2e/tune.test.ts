@@ -105,6 +105,15 @@ describe("florence tune", () => {
     );
   });
 
+  it("head from a probe: begins with what logistic regression on the training pictures knows", async () => {
+    const lines = await tuned("probed", "--method", "head", "--head-start", "probe", "--steps", "2");
+    const { test } = summaryOf(lines);
+    expect(test.before).toEqual({ measure: "top-1", value: 1, count: 36 }); // by names it is below 0.8
+    expect(test.after.value).toBeGreaterThan(0.9);
+    const classifier = await readClassifier(join(folder, "probed", "model"));
+    expect(classifier?.input).toEqual({ kind: "pooled" });
+  });
+
   it("lora: trains adapters alone, saves them apart, and the merged model is theirs", async () => {
     const lines = await tuned("lora", "--method", "lora", "--steps", "60", "--rank", "4");
     const { test, alpha } = summaryOf(lines);

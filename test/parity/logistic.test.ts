@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { topKAccuracy } from "../../src/metrics/accuracy.ts";
+import { lambdaAt } from "../../src/tasks/linear-probe/lambda-sweep.ts";
+import { fitLinearProbe } from "../../src/tasks/linear-probe/linear-probe.ts";
+import { pickFeatures } from "../../src/tasks/linear-probe/subsets.ts";
 import { fitLogisticRegression } from "../../src/tasks/logistic-regression.ts";
 import { scoreRows } from "../../src/tasks/score-rows.ts";
 import { relativeError } from "./read-fixture.ts";
@@ -20,17 +23,26 @@ const fixture = JSON.parse(readFileSync(new URL("../fixtures/sklearn-logistic.js
   tolerance: number;
   noise: number[];
   results: Record<string, Expected>;
+  /** A search for λ: places on the grid and their accuracy on the rows that were not fitted. */
+  sweep: { labels: number[]; fitted: number; best: number; tried: [place: number, accuracy: number][] };
 };
+
+/** The noise, plus a formula of the labels. [rows, dim] */
+function featuresOf(labels: readonly number[]): Float32Array {
+  const { dim, noise } = fixture;
+  const classes = Math.max(...labels) + 1;
+  return Float32Array.from(noise, (value, i) => {
+    const [row, column] = [Math.floor(i / dim), i % dim];
+    return value / 1024 + ((column + labels[row]) % classes === 0 ? 0.25 : 0);
+  });
+}
 
 describe("logistic regression equals scikit-learn's", () => {
   it.each(Object.keys(fixture.results))("%s", async (name) => {
-    const { dim, tolerance, noise, results } = fixture;
+    const { dim, tolerance, results } = fixture;
     const { lambda, labels, ...expected } = results[name];
     const classes = Math.max(...labels) + 1;
-    const features = Float32Array.from(noise, (value, i) => {
-      const [row, column] = [Math.floor(i / dim), i % dim];
-      return value / 1024 + ((column + labels[row]) % classes === 0 ? 0.25 : 0);
-    });
+    const features = featuresOf(labels);
     const options = { lambda, tolerance, maxIterations: 5000, threads: 1 };
     const fit = await fitLogisticRegression({ features, dim }, { kind: "one", labels, classes }, options);
     expect(fit.stopped).toBe("converged");
@@ -43,5 +55,21 @@ describe("logistic regression equals scikit-learn's", () => {
     expect(relativeError(isPair ? [bias[1] - bias[0]] : bias, expected.bias)).toBeLessThan(2e-3);
     const scores = await scoreRows({ features, dim }, fit.classifier, { threads: 1 });
     expect(topKAccuracy(scores, labels, classes)).toBe(expected.accuracy);
+  });
+
+  it("chooses the same λ by the same scores, where both minimise to the end", async () => {
+    const { dim, rows, tolerance, sweep } = fixture;
+    const { labels, fitted, best, tried } = sweep;
+    const features = featuresOf(labels);
+    const part = (from: number, to: number) => {
+      const picked = Array.from({ length: to - from }, (_, i) => from + i);
+      const targets = { kind: "one", labels: labels.slice(from, to), classes: Math.max(...labels) + 1 } as const;
+      return { features: pickFeatures(features, dim, picked), dim, targets };
+    };
+    const options = { tolerance, maxIterations: 5000, threads: 1 };
+    const probe = await fitLinearProbe(part(0, fitted), part(fitted, rows), options);
+    const scores = probe.sweep?.tried.map(({ lambda, score }) => [Math.round(8 * (Math.log10(lambda) + 6)), score]);
+    expect(scores).toEqual(tried);
+    expect(probe.fit.lambda).toBe(lambdaAt(best));
   });
 });

@@ -1,17 +1,17 @@
 import { type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
-import { augmentNames } from "../../data/augment-presets.ts";
 import type { ClassificationMetric, EvaluationOptions } from "../../evaluation/evaluation-task.ts";
 import { checkOptions, evaluationTasks, findEvaluationTask } from "../../evaluation/evaluation-tasks.ts";
 import type { Exposure } from "../../evaluation/exposure-curves.ts";
 import { evaluate } from "../../evaluation/run-evaluation.ts";
-import { defineCommand, integerBetween, numberBetween, wholeNumbersFrom } from "../command.ts";
+import { defineCommand, integerBetween, wholeNumbersFrom } from "../command.ts";
+import { addEvaluatedTuning, type EvaluatedTuning, evaluatedTuning } from "../evaluated-tuning.ts";
 import { addSessionOptions, exposuresFrom, type SessionOptions, withEvaluation } from "../evaluation-session.ts";
 import { scoreTable } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { writeReport } from "../report-file.ts";
 
-interface EvalOptions extends SessionOptions {
+interface EvalOptions extends SessionOptions, EvaluatedTuning {
   readonly split?: string;
   readonly metric?: ClassificationMetric;
   readonly shots?: readonly Exposure[];
@@ -20,10 +20,6 @@ interface EvalOptions extends SessionOptions {
   readonly queries?: number;
   readonly episodes?: number;
   readonly method?: string;
-  readonly epochs?: number;
-  readonly batch?: number;
-  readonly learningRate?: number;
-  readonly augment?: string;
   readonly out?: string;
 }
 
@@ -50,6 +46,10 @@ computed again: an interrupted run goes on where it was. Sets without a test par
       does: "recall at 1, 5, 10 on the last 200 images",
     },
     { line: "florence eval linear-probe photos/ --shots 5 --seeds 3,30,300", does: "five images a class, three draws" },
+    {
+      line: "florence eval few-shot photos/ --method tune --episodes 50",
+      does: "the whole image tower tuned in each of 50 episodes",
+    },
     { line: "florence eval report florence-ledger.jsonl --out report.html", does: "all scores on one page" },
   ],
   configure(command: Command) {
@@ -68,15 +68,11 @@ computed again: an interrupted run goes on where it was. Sets without a test par
       integerBetween(1, 1000),
     );
     command.option("--episodes <n>", "few-shot (default: 600)", integerBetween(2, 100_000));
-    command.option("--method <name>", "few-shot: logistic or prototype; fine-tune: contrastive or head");
     command.option(
-      "--epochs <n>",
-      "fine-tune: passes over the training images (default: 10)",
-      numberBetween(0.001, 10_000),
+      "--method <name>",
+      "few-shot: logistic, prototype or tune (the whole tower, every episode); fine-tune: contrastive or head",
     );
-    command.option("--batch <n>", "fine-tune: images an update (default: 64)", integerBetween(2, 65_536));
-    command.option("--learning-rate <r>", "fine-tune: peak rate (default: 2e-4)", numberBetween(1e-9, 10));
-    command.addOption(new Option("--augment <name>", "fine-tune: augmentation (default: light)").choices(augmentNames));
+    addEvaluatedTuning(command);
     command.option("-o, --out <file>", "report: the page to write (default: report.html)");
     addSessionOptions(command);
   },
@@ -87,11 +83,10 @@ computed again: an interrupted run goes on where it was. Sets without a test par
     if (options.out !== undefined) {
       throw new UserError("bad-argument", "eval: --out is for `report`, got it for a task. Use --ledger.");
     }
-    const { split, metric, shots, seeds, ways, queries, episodes } = options;
-    const { method, epochs, batch, learningRate, augment } = options;
+    const { split, metric, shots, seeds, ways, queries, episodes, method } = options;
     const asked: EvaluationOptions = {
-      ...{ split, metric, shots, seeds, ways, queries, episodes },
-      ...{ method, epochs, batch, learningRate, augment },
+      ...{ split, metric, shots, seeds, ways, queries, episodes, method },
+      ...evaluatedTuning(options),
     };
     return withEvaluation(context, path, options, async ({ context: opened, ledger, failures }) => {
       const evaluation = { ...opened, options: { ...opened.options, ...asked } };

@@ -1,5 +1,5 @@
 import { extname } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import sharp from "sharp";
 import { UserError } from "../../core/errors.ts";
 import { findEvaluationTask } from "../../evaluation/evaluation-tasks.ts";
@@ -12,6 +12,7 @@ import { defaultSeeds } from "../../evaluation/training-draw.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
 import { defineCommand, wholeNumbersFrom } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { addEvaluatedTuning, type EvaluatedTuning, evaluatedTuning } from "../evaluated-tuning.ts";
 import {
   addSessionOptions,
   type EvaluationSession,
@@ -23,15 +24,17 @@ import { exposureTable } from "../evaluation-table.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { writeReport } from "../report-file.ts";
 
-interface ExposureOptions extends SessionOptions {
+interface ExposureOptions extends SessionOptions, EvaluatedTuning {
   readonly shots: readonly Exposure[];
   readonly seeds: readonly number[];
   readonly methods: string;
+  readonly tuning?: string;
   readonly plot?: string;
   readonly report?: string;
 }
 
-const learners = ["linear-probe", "text-probe", "fine-tune"];
+const tuner = "fine-tune";
+const learners = ["linear-probe", "text-probe", tuner];
 
 /** `florence exposure`: how a model's score on a set grows with the images of each class that it has seen. */
 export const exposureCommand = defineCommand<[string], ExposureOptions>({
@@ -41,6 +44,10 @@ export const exposureCommand = defineCommand<[string], ExposureOptions>({
 the ledger; a run that was stopped, even killed, goes on where it was and ends with the same table.`,
   examples: [
     { line: "florence exposure photos/ --plot curve.png", does: "0, 1, 3, 5, 10 and all images a class, three seeds" },
+    {
+      line: "florence exposure photos/ --methods linear-probe,fine-tune --tuning head --head-start probe",
+      does: "what tuning the image tower adds to a probe",
+    },
     {
       line: "florence exposure photos/ --shots 0,1,5,full --methods text-probe --report report.html",
       does: "fewer steps, one method, with a page about the whole ledger",
@@ -58,6 +65,13 @@ the ledger; a run that was stopped, even killed, goes on where it was and ends w
     ] satisfies Exposure[]);
     command.option("--seeds <list>", "of the draws", wholeNumbersFrom(0), [...defaultSeeds]);
     command.option("--methods <list>", `of ${learners.join(", ")}`, "linear-probe,text-probe");
+    command.addOption(
+      new Option("--tuning <how>", "fine-tune: contrastive, by class names, or a classifier head").choices([
+        "contrastive",
+        "head",
+      ]),
+    );
+    addEvaluatedTuning(command);
     command.option("--plot <file>", "draw the curve into a .svg or .png file");
     command.option("--report <file>", "write the HTML page about the ledger");
     addSessionOptions(command);
@@ -65,6 +79,7 @@ the ledger; a run that was stopped, even killed, goes on where it was and ends w
 
   async run(context, [path], options) {
     const methods = methodsOf(options.methods);
+    checkTuning(methods, options);
     if (options.plot !== undefined && ![".svg", ".png"].includes(extname(options.plot))) {
       throw new UserError("bad-argument", `--plot: must end in .svg or .png, got ${options.plot}. Rename it.`);
     }
@@ -86,8 +101,9 @@ async function runAll(
   command: CommandContext,
   { context, ledger }: EvaluationSession,
   methods: readonly string[],
-  { shots, seeds, force, json }: ExposureOptions,
+  asked: ExposureOptions,
 ): Promise<LedgerEntry[]> {
+  const { shots, seeds, force, json } = asked;
   const learnt = shots.filter((exposure) => exposure !== 0);
   const entries: LedgerEntry[] = [];
   for (const name of [...(shots.includes(0) ? ["zero-shot"] : []), ...(learnt.length > 0 ? methods : [])]) {
@@ -96,6 +112,7 @@ async function runAll(
     const options = {
       ...(task.options.includes("prompts") && prompts && { prompts }),
       ...(task.options.includes("shots") && { shots: learnt, seeds }),
+      ...(name === tuner && { method: asked.tuning, ...evaluatedTuning(asked) }),
     };
     for await (const { entry } of evaluate(task, { ...context, options }, ledger, { force })) {
       entries.push(entry);
@@ -132,6 +149,17 @@ async function writePlot(path: string, charts: readonly ExposureChart[]): Promis
   const { text } = exposureCurveSvg(chart);
   const content = extname(path) === ".svg" ? text : await sharp(Buffer.from(text), { density: 144 }).png().toBuffer();
   await writeFileAtomic(path, content);
+}
+
+/** Settings of tuning that nothing heeds would mislead. */
+function checkTuning(methods: readonly string[], options: ExposureOptions): void {
+  if (methods.includes(tuner)) return;
+  const given = Object.values({ ...evaluatedTuning(options), tuning: options.tuning });
+  if (given.every((value) => value === undefined)) return;
+  throw new UserError(
+    "bad-argument",
+    `exposure: options of tuning need ${tuner} among --methods, got ${methods.join(", ")}. Add it, or leave them out.`,
+  );
 }
 
 function methodsOf(list: string): string[] {

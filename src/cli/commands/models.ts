@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Argument, type Command } from "commander";
+import { Argument, type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
 import { hubReferenceText, hubSettingsFrom, parseHubReference } from "../../io/hub-settings.ts";
 import { bundledModelNames, describeModel, type ModelDescription } from "../../zoo/bundled-models.ts";
@@ -10,37 +10,62 @@ import { addJsonOption, defineCommand, type JsonOption } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { withDownloadProgress } from "../model-lookup.ts";
+import { type MergeOptions, mergeModel } from "../model-merge.ts";
 
-type Action = "list" | "show" | "pull";
+type Action = "list" | "show" | "pull" | "merge";
+
+type ModelsOptions = JsonOption & MergeOptions;
 
 /** `florence models`: what is in weights/ and in the hub's cache, and how more comes there. */
-export const modelsCommand = defineCommand<[Action, string | undefined], JsonOption>({
+export const modelsCommand = defineCommand<[Action, string | undefined], ModelsOptions>({
   name: "models",
-  summary: "List, show and download models",
+  summary: "List, show, download and merge models",
   details:
     "pull brings a checkpoint of the Hugging Face hub into the cache that its other clients use, goes on where an " +
     "earlier pull stopped, and compares every file with its checksum, also those that were there. HF_HOME, " +
     "HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean there. A pulled model's name can be " +
-    "given wherever --model stands; a name that is not in the cache is pulled at its first use.",
+    "given wherever --model stands; a name that is not in the cache is pulled at its first use.\n\nmerge adds the " +
+    "low-rank adapters that `florence tune --method lora` leaves in OUT/adapter to the model they belong to, and writes " +
+    "a checkpoint folder of its own. Adapters of another model are refused.",
   examples: [
     { line: "florence models", does: "names, sizes and licences of the bundled and the pulled models" },
     { line: "florence models pull openai/clip-vit-base-patch32", does: "download a model, or bring it up to date" },
     { line: "florence models pull OWNER/NAME@v1.0", does: "a branch, tag or commit" },
     { line: "florence models show florence-nano", does: "one model's facts and configuration" },
+    {
+      line: "florence models merge runs/photos/adapter --out photos-model",
+      does: "a full model of a base model and its adapters",
+    },
     { line: "florence models show ./my-checkpoint --json", does: "a checkpoint folder of your own" },
   ],
   configure(command: Command) {
-    command.addArgument(new Argument("[action]", "what to do").choices(["list", "show", "pull"]).default("list"));
-    command.argument("[name]", "a model's name or checkpoint folder, for show; OWNER/NAME[@REV], for pull");
+    command.addArgument(
+      new Argument("[action]", "what to do").choices(["list", "show", "pull", "merge"]).default("list"),
+    );
+    command.argument(
+      "[name]",
+      "a name or checkpoint folder, for show; OWNER/NAME[@REV], for pull; a folder of adapters",
+    );
+    command.option("-m, --model <name|dir>", "merge: the model they belong to (default: by the name they have of it)");
+    command.option("-o, --out <folder>", "merge: the checkpoint folder to write");
+    command.addOption(
+      new Option("--precision <type>", "merge: of the weights (default: float32)").choices(["float16", "float32"]),
+    );
+    command.option("--force", "merge: replace what stands at --out");
     addJsonOption(command);
   },
 
-  async run(context, [action, name], { json }) {
+  async run(context, [action, name], { json, ...options }) {
+    const stray = Object.keys(options).find(() => action !== "merge");
+    if (stray !== undefined) {
+      throw new UserError("bad-argument", `models ${action}: --${stray} is for merge, got it here. Leave it out.`);
+    }
     if (action === "list") return listModels(context, Boolean(json));
     if (name === undefined) {
       throw new UserError("bad-argument", `models ${action}: a name is needed, got none. Add it.`);
     }
     if (action === "show") return showModel(context, name, Boolean(json));
+    if (action === "merge") return mergeModel(context, name, options, Boolean(json));
     return pull(context, name, Boolean(json));
   },
 });

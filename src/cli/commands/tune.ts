@@ -5,7 +5,7 @@ import { openLabelledSet } from "../../data/labelled/open-labelled-set.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import { checkTemplates } from "../../tasks/classification/prompts.ts";
 import { bareTemplates, defaultTemplates } from "../../tasks/classification/templates.data.ts";
-import { type FineTuneRecipe, fineTuneRecipe } from "../../tasks/fine-tune/recipe.ts";
+import { type FineTuneRecipe, fineTuneRecipe, headStarts } from "../../tasks/fine-tune/recipe.ts";
 import { defaultMaxLoss, type MixtureChoice, type TuningResult, tune } from "../../training/tuning.ts";
 import { readCheckpoint } from "../../zoo/checkpoint-formats.ts";
 import { readTokenizerSource } from "../../zoo/tokenizer-files.ts";
@@ -20,6 +20,7 @@ import {
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { exitCodes } from "../exit-codes.ts";
+import { fingerprintOf } from "../model-lookup.ts";
 import { TuningDisplay } from "../tuning-display.ts";
 
 interface TuneOptions extends ModelOption, JsonOption {
@@ -175,8 +176,8 @@ function configureTune(command: Command): void {
   command.option("--tune-text", "tune the text tower too");
   command.option("--freeze-image", "leave the image tower as it is");
   command.addOption(
-    new Option("--head-start <how>", "head: start from the class names, or at random")
-      .choices(["zero-shot", "random"])
+    new Option("--head-start <how>", "head: start from the class names, at random, or from a linear probe")
+      .choices(headStarts)
       .default("zero-shot"),
   );
   command.option("--templates <file>", "prompts with {} for the class, one a line; or `default`, `bare`", "default");
@@ -244,12 +245,6 @@ async function templatesFrom(source: string): Promise<string[]> {
 
 function parseMixture(text: string): MixtureChoice {
   return text === "best" ? "best" : numberBetween(0, 1)(text);
-}
-
-async function fingerprintOf(context: CommandContext, name: string): Promise<string> {
-  const model = await context.loadModel(name);
-  await model.dispose();
-  return model.fingerprint;
 }
 
 /** Says what was forgotten; a failed check where a bound was given. */

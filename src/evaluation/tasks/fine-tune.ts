@@ -17,6 +17,7 @@ import { chosenPrompts, classWeights, labelledImages, promptProtocol } from "../
 import { classificationScore } from "../classification-score.ts";
 import { imagesOfSplit, splitOrigin } from "../evaluation-parts.ts";
 import type { EvaluationContext, EvaluationTask, PlannedScore, Score } from "../evaluation-task.ts";
+import type { Exposure } from "../exposure-curves.ts";
 import { type ImageRows, imageRows } from "../image-rows.ts";
 import { judge } from "../judgement.ts";
 import { entryKey } from "../ledger-entry.ts";
@@ -33,24 +34,28 @@ const checkpointMinutes = 1;
 export const fineTuned: EvaluationTask = {
   name: "fine-tune",
   summary: "the score after tuning, on all training images or --shots a class",
-  options: ["split", "metric", "shots", "seeds", "prompts", "method", "epochs", "batch", "learningRate", "augment"],
+  options: [
+    ...(["split", "metric", "shots", "seeds", "prompts"] as const),
+    ...(["method", "epochs", "batch", "learningRate", "augment", "headStart"] as const),
+  ],
 
   plan(context) {
     const { set, parts, options } = context;
     const split = options.split ?? "test";
     labelledImages(context, imagesOfSplit(set, parts, split));
     const metric = chosenMetric(set, options.metric);
-    const recipe = recipeOf(context, 0, 2);
-    const common = {
-      images: splitOrigin(parts, split),
-      ...promptProtocol(options),
-      method: recipe.method,
-      epochs: recipe.epochs,
-      batch: options.batch ?? defaultBatch,
-      learningRate: recipe.learningRate,
-      augment: recipe.augment,
-    };
     return exposurePlan(context).map(({ seed, protocol }) => {
+      const recipe = recipeOf(context, protocol.shots as Exposure, 0, 2);
+      const common = {
+        images: splitOrigin(parts, split),
+        ...promptProtocol(options),
+        method: recipe.method,
+        ...(recipe.method === "head" && { headStart: recipe.headStart }),
+        epochs: recipe.epochs,
+        batch: options.batch ?? defaultBatch,
+        learningRate: recipe.learningRate,
+        augment: recipe.augment,
+      };
       // Tuning draws its batches by seed even where the images are all there are.
       const ownSeed = seed ?? (options.seeds ?? defaultSeeds)[0];
       return { task: fineTuned.name, metric, seed: ownSeed, split, protocol: { ...common, ...protocol } };
@@ -64,9 +69,17 @@ export const fineTuned: EvaluationTask = {
 
 const defaultBatch = 64;
 
+/** Passes over the training images: of a few, as many as Florence §3.4 makes; of all, as `florence tune` does. */
+const defaultEpochs = (exposure: Exposure): number => (exposure === "full" ? 10 : 100);
+
 /** Augmentation and rates as `florence tune` has them; a batch never larger than the images. */
-function recipeOf({ options, set }: EvaluationContext, seed: number, images: number): FineTuneRecipe {
-  const { method = "contrastive", epochs = 10, batch = defaultBatch, learningRate, augment = "light" } = options;
+function recipeOf(
+  { options, set }: EvaluationContext,
+  exposure: Exposure,
+  seed: number,
+  images: number,
+): FineTuneRecipe {
+  const { method = "contrastive", batch = defaultBatch, learningRate, augment = "light", headStart } = options;
   if (!methods.some((name) => name === method)) {
     const rule = `fine-tune: method must be ${methods.join(" or ")}`;
     throw new UserError("bad-argument", `${rule}, got "${method}". Name one.`);
@@ -74,30 +87,35 @@ function recipeOf({ options, set }: EvaluationContext, seed: number, images: num
   if (set.isMultiLabel && method === "contrastive") {
     throw new UserError("unsupported", "fine-tune: several labels an image need a head. Use --method head.");
   }
+  if (headStart !== undefined && method !== "head") {
+    const rule = "fine-tune: --head-start needs --method head";
+    throw new UserError("bad-argument", `${rule}, got ${method}. Leave it out.`);
+  }
   return fineTuneRecipe({
     method: method as (typeof methods)[number],
     seed,
-    epochs,
+    epochs: options.epochs ?? defaultEpochs(exposure),
     batch: Math.max(2, Math.min(batch, images)),
     ...(learningRate !== undefined && { learningRate }),
     augment: augment as FineTuneRecipe["augment"],
+    ...(headStart !== undefined && { headStart: headStart as FineTuneRecipe["headStart"] }),
     templates: [...chosenPrompts(options).templates],
   });
 }
 
 async function tuneAndScore(context: EvaluationContext, planned: PlannedScore): Promise<Score> {
-  const { set, model, cacheFolder, signal, onProgress } = context;
-  const exposure = planned.protocol.shots as number | "full";
+  const { set, model, imageSize, cacheFolder, signal, onProgress } = context;
+  const exposure = planned.protocol.shots as Exposure;
   const draw = trainingDraw(context, exposure, planned.seed);
   for (const note of draw.notes) context.onWarning?.(`${set.name}: ${note}`);
   const folder = await context.modelFolder();
-  const checkpoint = await readCheckpoint(folder);
+  const checkpoint = await readCheckpoint(folder, { imageSize });
   const data = { fingerprint: set.fingerprint, split: planned.split };
   const key = entryKey({ ...planned, model: { fingerprint: model.fingerprint }, data });
   const runDir = join(cacheFolder, "evaluation-runs", key.slice(0, 24)); // a killed run goes on from its checkpoints
   const started = performance.now();
   const result = await tune({
-    recipe: recipeOf(context, planned.seed ?? 0, draw.train.length),
+    recipe: recipeOf(context, exposure, planned.seed ?? 0, draw.train.length),
     checkpoint,
     set: drawnSet(set, draw, key),
     name: `${model.name}-tuned`,

@@ -40,33 +40,46 @@ export async function evaluateFewShot(
   labels: ArrayLike<number>,
   { head = "logistic", lambda = 1, threads = 1, signal, onProgress, known = [], ...options }: FewShotOptions,
 ): Promise<FewShotResult> {
-  const episodes = sampleEpisodes(labels, options);
   const { ways = episodeDefaults.ways } = options;
-  const accuracies = known.slice(0, episodes.length);
   let program: Program | undefined; // every episode has the same shape
+  const fitHead = async (support: EpisodeExamples): Promise<LinearClassifier> => {
+    if (head === "prototype") return prototypeClassifier(support, support.labels, ways);
+    const targets = { kind: "one", labels: support.labels, classes: ways } as const;
+    const objective = await LogisticObjective.create(support, targets, { threads, ...(program ? { program } : {}) });
+    program = objective.program;
+    return (await fitObjective(objective, targets, { lambda, ...(signal ? { signal } : {}) })).classifier;
+  };
   try {
-    for (const episode of episodes.slice(accuracies.length)) {
-      signal?.throwIfAborted();
-      const support = examplesOf(rows, episode.support, ways);
-      let classifier: LinearClassifier;
-      if (head === "prototype") classifier = prototypeClassifier(support, support.labels, ways);
-      else {
-        const targets = { kind: "one", labels: support.labels, classes: ways } as const;
-        const objective = await LogisticObjective.create(support, targets, {
-          threads,
-          ...(program ? { program } : {}),
-        });
-        program = objective.program;
-        const fit = await fitObjective(objective, targets, { lambda, ...(signal ? { signal } : {}) });
-        classifier = fit.classifier;
-      }
-      accuracies.push(accuracyOf(classifier, examplesOf(rows, episode.query, ways)));
-      onProgress?.(accuracies.length, accuracies[accuracies.length - 1]);
-    }
+    return await judgeEpisodes(
+      sampleEpisodes(labels, options),
+      async ({ support, query }) =>
+        accuracyOf(await fitHead(examplesOf(rows, support, ways)), examplesOf(rows, query, ways)),
+      { known, ...(signal && { signal }), ...(onProgress && { onProgress }) },
+    );
   } finally {
     await program?.dispose();
   }
-  return { accuracies, ...meanWithInterval(accuracies), chance: 1 / ways };
+}
+
+/**
+ * The mean over episodes of whatever learner, as papers print it.
+ *
+ * @param learner  learns from an episode's support and gives its accuracy on the queries, in [0, 1]
+ * @throws         the signal's reason when aborted
+ */
+export async function judgeEpisodes(
+  episodes: readonly Episode[],
+  learner: (episode: Episode, index: number) => Promise<number>,
+  { known = [], signal, onProgress }: Pick<FewShotOptions, "known" | "signal" | "onProgress"> = {},
+): Promise<FewShotResult> {
+  const accuracies = known.slice(0, episodes.length);
+  for (let index = accuracies.length; index < episodes.length; index++) {
+    signal?.throwIfAborted();
+    const accuracy = await learner(episodes[index], index);
+    accuracies.push(accuracy);
+    onProgress?.(accuracies.length, accuracy);
+  }
+  return { accuracies, ...meanWithInterval(accuracies), chance: 1 / (episodes[0]?.classes.length ?? 1) };
 }
 
 interface EpisodeExamples extends FeatureRows {

@@ -9,6 +9,9 @@ const loraSchema = z.strictObject({
   layers: z.string().default("\\.(attn\\.(qkv|proj)|mlp\\.fc[12]|fc[12]|pooling\\.\\w+)$"),
 });
 
+/** What the weights of a classifier head can start from. */
+export const headStarts = ["zero-shot", "random", "probe"] as const;
+
 /** How a model is tuned. Everything that decides a step is in here, beside the model and the data. */
 export const fineTuneRecipeSchema = z.strictObject({
   method: z.enum(["contrastive", "head", "lora"]),
@@ -34,7 +37,8 @@ export const fineTuneRecipeSchema = z.strictObject({
   dropPath: z.number().min(0).lt(1).optional(), // the model's own if left out
   tuneImage: z.boolean().default(true),
   tuneText: z.boolean().default(false),
-  headStart: z.enum(["zero-shot", "random"]).default("zero-shot"),
+  /** Class names, on embeddings; or, on the features before the projection, chance or a linear probe. */
+  headStart: z.enum(headStarts).default("zero-shot"),
   /** Rate of the head over that of the tower. */
   headRateScale: z.number().positive().default(10),
   templates: z.array(z.string()).min(1),
