@@ -44,10 +44,9 @@ function nearest(embedding: Float32Array): number {
   return best;
 }
 
-const ways = values.sides.split(",").flatMap((word) => {
+const ways = values.sides.split(",").map((word) => {
   const side = Number(word);
-  const regions = { name: `regions, ${side} px`, side, embed: regionEmbeddings({ embedRegions }, margin) };
-  return [regions];
+  return { name: `regions, ${side} px`, side, embed: regionEmbeddings({ embedRegions }, margin) };
 });
 const crops = { name: "crops", side: 32, embed: cropEmbeddings(model, margin) };
 const rows = [crops, ...ways].map((way) => ({ ...way, right: 0, times: [] as number[] }));
