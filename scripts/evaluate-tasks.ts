@@ -39,7 +39,7 @@ const curve = (set: string, ...more: string[]): Run => ({
   words: ["exposure", "SET", "--plot", join(out, `${set}${more.length > 0 ? "-tuned" : ""}-exposure.svg`), ...more],
 });
 
-const episodes = ["--method", "tune", "--episodes", "12"]; // half a minute each
+const episodes = ["--method", "tune", "--episodes", "12"]; // about 40 seconds each
 const tuning = ["--head-start", "probe", "--learning-rate", "1e-3"];
 
 const runs: readonly Run[] = [
