@@ -147,7 +147,7 @@ describe("florence detect", () => {
           { length: boxes.length / 4 },
           (_, i) => [...boxes.subarray(4 * i, 4 * i + 4)] as const,
         );
-        return toy.embedImages(parts.map((box) => cropAround(image, box, 0)));
+        return toy.embedImages(parts.map((box) => cropAround(image, box as unknown as Box, 0)));
       },
     };
     const words = ["--labels", "red,green,blue", "--method", "regions", "--margin", "0", "--json"];
