@@ -147,7 +147,7 @@ describe("florence detect", () => {
           { length: boxes.length / 4 },
           (_, i): Box => [boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]],
         );
-        return toy.embedImages(parts.map((box) => cropAround(image, box, 0)));
+        return toy.embedImages(parts.map((box) => cropAround(image, box as unknown as Box, 0)));
       },
     };
     const words = ["--labels", "red,green,blue", "--method", "regions", "--margin", "0", "--json"];
