@@ -108,11 +108,11 @@ async function stages(folder: string, files: readonly string[]): Promise<void> {
   const levels = detector.imageEncoder.forward(input("pixels", [1, size.height, size.width, 3], "uint8")).levels;
   const outputs = Object.fromEntries(levels.map(({ tokens }, i) => [`level${i}`, tokens]));
   const encoder = await InferenceSession.load(
-    encodeOnnx({ outputs, parameters, weights: read.weights, separateBias: true }),
+    encodeOnnx({ outputs, parameters, weights: read.weights, inference: true }),
     threads,
   );
   const whole = await InferenceSession.load(
-    encodeOnnx({ ...detectorOutputsGraph(detector, size), parameters, weights: read.weights, separateBias: true }),
+    encodeOnnx({ ...detectorOutputsGraph(detector, size), parameters, weights: read.weights, inference: true }),
     threads,
   );
   const labels = unitVectors(10, classes.kind === "text" ? classes.embedding : 1);

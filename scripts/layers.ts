@@ -32,7 +32,7 @@ export const layers: Readonly<Record<string, Layer>> = {
 export const pureFiles: readonly RegExp[] = [
   /^data\/tokenizers\//,
   /^data\/box-transforms\//,
-  /^data\/(resize|resampling-kernels|transforms|augment|crop-sampler)\.ts$/,
+  /^data\/(resize|resize-kernels|wasm-code|resampling-kernels|transforms|augment|crop-sampler)\.ts$/,
   /^tasks\/detection\/(assignment|decode-detections|losses)\.ts$/,
   /^tasks\/classification\/(label-probabilities|prompts|templates\.data|text-averages|types)\.ts$/,
 ];

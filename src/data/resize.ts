@@ -1,23 +1,14 @@
 import { ShapeError } from "../core/errors.ts";
 import { type RgbImage, rgbImage } from "../core/image.ts";
 import { RESAMPLING_KERNELS, type ResamplingFilter } from "./resampling-kernels.ts";
+import { type AxisWeights, PRECISION_BITS, resampleColumns, resampleRows } from "./resize-kernels.ts";
 
 export type { ResamplingFilter } from "./resampling-kernels.ts";
 
 /** A region of the source, pixels, edges not necessarily whole: left, top, right, bottom. */
 export type ResizeBox = readonly [number, number, number, number];
 
-const PRECISION_BITS = 32 - 8 - 2; // an 8-bit value, two guard bits for kernels that overshoot
-const ONE_HALF = 1 << (PRECISION_BITS - 1);
 const TALL = 100; // times as high as wide, and the vertical pass comes first
-
-/** Which source samples make each target position, and their fixed-point weights. */
-interface AxisWeights {
-  readonly taps: number; // room for weights a target position
-  readonly first: Int32Array; // [window], first source position
-  readonly counts: Int32Array; // [window], source positions used
-  readonly weights: Int32Array; // [window, taps], units of 2⁻²²
-}
 
 /** Parts of the source and of the target; each is whole if it is left out. */
 export interface ResizeRegions {
@@ -58,25 +49,25 @@ export function resize(
   if (!needsHorizontal && !needsVertical) return { ...target, data: image.data.slice() };
   const rows = axisWeights(image.height, [top, bottom], height, [windowTop, windowHeight], filter);
   if (!needsHorizontal) {
-    resampleColumns(image.data, 0, target, rows);
+    resampleColumns(image.data, image.width * 3, 0, target.data, rows);
     return target;
   }
   const columns = axisWeights(image.width, [left, right], width, [windowLeft, windowWidth], filter);
   if (!needsVertical) {
-    resampleRows(image, 0, windowHeight, target.data, columns);
+    resampleRows(image.data, image.width, [0, windowHeight], target.data, columns);
     return target;
   }
   if (image.height > TALL * image.width && height < image.height) {
     const between = rgbImage(image.width, windowHeight);
-    resampleColumns(image.data, 0, between, rows);
-    resampleRows(between, 0, windowHeight, target.data, columns);
+    resampleColumns(image.data, image.width * 3, 0, between.data, rows);
+    resampleRows(between.data, image.width, [0, windowHeight], target.data, columns);
     return target;
   }
   const firstRow = rows.first[0];
   const lastRow = rows.first[windowHeight - 1] + rows.counts[windowHeight - 1]; // exclusive
   const between = new Uint8Array((lastRow - firstRow) * windowWidth * 3);
-  resampleRows(image, firstRow, lastRow, between, columns);
-  resampleColumns(between, firstRow, target, rows);
+  resampleRows(image.data, image.width, [firstRow, lastRow], between, columns);
+  resampleColumns(between, windowWidth * 3, firstRow, target.data, rows);
   return target;
 }
 
@@ -124,63 +115,4 @@ function axisWeights(
     counts[position] = count;
   }
   return { taps, first, counts, weights };
-}
-
-/** A fixed-point sum, rounding term included, as a byte. */
-function toByte(sum: number): number {
-  const value = sum >> PRECISION_BITS;
-  return Math.max(0, Math.min(255, value));
-}
-
-/** Source rows `firstRow` … `lastRow` (exclusive), each resampled to the columns of the target window. */
-function resampleRows(
-  image: RgbImage,
-  firstRow: number,
-  lastRow: number,
-  target: Uint8Array,
-  { taps, first, counts, weights }: AxisWeights,
-): void {
-  const source = image.data;
-  const width = first.length;
-  let out = 0;
-  for (let y = firstRow; y < lastRow; y++) {
-    const rowStart = y * image.width * 3;
-    for (let x = 0; x < width; x++) {
-      let red = ONE_HALF;
-      let green = ONE_HALF;
-      let blue = ONE_HALF;
-      let at = rowStart + first[x] * 3;
-      const end = x * taps + counts[x];
-      for (let k = x * taps; k < end; k++, at += 3) {
-        const weight = weights[k];
-        red = (red + Math.imul(source[at], weight)) | 0;
-        green = (green + Math.imul(source[at + 1], weight)) | 0;
-        blue = (blue + Math.imul(source[at + 2], weight)) | 0;
-      }
-      target[out++] = toByte(red);
-      target[out++] = toByte(green);
-      target[out++] = toByte(blue);
-    }
-  }
-}
-
-/** Columns of `source`, whose first row is the image's row `firstRow`, resampled to the rows of the target window. */
-function resampleColumns(
-  source: Uint8Array,
-  firstRow: number,
-  target: RgbImage,
-  { taps, first, counts, weights }: AxisWeights,
-): void {
-  const rowLength = target.width * 3;
-  const sums = new Int32Array(rowLength);
-  for (let y = 0; y < target.height; y++) {
-    sums.fill(ONE_HALF);
-    for (let tap = 0; tap < counts[y]; tap++) {
-      const weight = weights[y * taps + tap];
-      const start = (first[y] - firstRow + tap) * rowLength;
-      for (let i = 0; i < rowLength; i++) sums[i] += Math.imul(source[start + i], weight);
-    }
-    const out = y * rowLength;
-    for (let i = 0; i < rowLength; i++) target.data[out + i] = toByte(sums[i]);
-  }
 }

@@ -1,5 +1,6 @@
 import { UserError } from "../core/errors.ts";
 import { int64List, type OperatorNode, operator, type Shape, singleOperator, type Tensor } from "./tensor.ts";
+import { resolveAlias } from "./traversal.ts";
 
 /** An axis whose length is to be left open until a run. */
 export interface DynamicAxis {
@@ -260,12 +261,6 @@ function nodeOf({ source }: Tensor): OperatorNode {
 /** All of an operator but its operands; graphs that differ in it differ in structure. */
 function formOf({ type, domain, attributes, inputs, outputs }: OperatorNode): string {
   return JSON.stringify([type, domain, attributes, inputs.map(Boolean), outputs.length]);
-}
-
-function resolveAlias(tensor: Tensor): Tensor {
-  let current = tensor;
-  while (current.source.kind === "alias") current = current.source.of;
-  return current;
 }
 
 function sameConstant(a: Tensor, b: Tensor): boolean {

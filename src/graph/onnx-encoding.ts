@@ -1,5 +1,6 @@
 import onnxProto from "onnx-proto";
 import { UserError } from "../core/errors.ts";
+import { inferenceForm } from "./inference-form.ts";
 import { type ExternalData, Initializers } from "./onnx-initializers.ts";
 import { Quantizer } from "./onnx-quantizer.ts";
 import {
@@ -10,6 +11,7 @@ import {
   sizeOf,
   type Tensor,
 } from "./tensor.ts";
+import { nodesInOrder, resolveAlias } from "./traversal.ts";
 
 const { onnx } = onnxProto;
 
@@ -22,11 +24,8 @@ export interface EncodingOptions {
   metadata?: Readonly<Record<string, string>>;
   /** Leave the values of large tensors out of the file: whoever loads it is to be handed `external` with it. */
   externalWeights?: boolean;
-  /**
-   * Write a linear layer's bias as an addition of its own. Inference is faster so: ONNX Runtime joins it with the residual
-   * sum and norm that follow, which it does not find behind a Gemm with three operands.
-   */
-  separateBias?: boolean;
+  /** Write the graph as it runs fastest where its weights are built in, see {@link inferenceForm}. */
+  inference?: boolean;
   /** Linear layers whose weights are built in: as they are, or in signed bytes with activations quantized in the run. */
   precision?: "float32" | "int8";
   /** Names of axes whose length a run decides, by input or output; the graph must not depend on them. */
@@ -45,7 +44,9 @@ const opsetVersion = 20;
 const elementTypes: Record<DataType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 };
 
 /** Writes the graph that leads to `outputs` as an ONNX model (opset 20 and ONNX Runtime's own operators). */
-export function encodeOnnx(options: EncodingOptions): EncodedGraph {
+export function encodeOnnx({ inference, ...given }: EncodingOptions): EncodedGraph {
+  // In bytes a layer's one operator has the bias in it, and is best asked once for all of its outputs.
+  const options = inference && given.precision !== "int8" ? { ...given, outputs: inferenceForm(given.outputs) } : given;
   const names = new Map<Tensor, string>();
   const inputs: EncodedGraph["inputs"] = [];
   const initializers = new Initializers(options.externalWeights ?? false);
@@ -108,12 +109,7 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   };
 
   const used = usedOutputs(nodes, Object.values(options.outputs));
-  const encodedNodes = nodes.flatMap((node) => {
-    const quantized = quantizer?.encode(node, nameOf);
-    if (quantized) return [quantized];
-    const encoded = encodeNode(node, nameOf, used);
-    return options.separateBias ? withoutBias(encoded) : [encoded];
-  });
+  const encodedNodes = nodes.map((node) => quantizer?.encode(node, nameOf) ?? encodeNode(node, nameOf, used));
   const outputs = Object.entries(options.outputs).map(([name, tensor]) => {
     encodedNodes.push(new onnx.NodeProto({ opType: "Identity", input: [nameOf(tensor)], output: [name] }));
     return valueInfo(name, tensor, options.axisNames?.[name]);
@@ -148,28 +144,6 @@ export function encodeOnnx(options: EncodingOptions): EncodedGraph {
   });
   const bytes = onnx.ModelProto.encode(model).finish();
   return { bytes, inputs, nodeCount: encodedNodes.length, external: initializers.external };
-}
-
-function resolveAlias(tensor: Tensor): Tensor {
-  let current = tensor;
-  while (current.source.kind === "alias") current = current.source.of;
-  return current;
-}
-
-/** All operators that `outputs` depend on, operands before users. */
-function nodesInOrder(
-  outputs: readonly Tensor[],
-  operandsOf: (node: OperatorNode) => OperatorNode["inputs"],
-): OperatorNode[] {
-  const visited = new Set<OperatorNode>();
-  const stack = [...outputs];
-  while (stack.length > 0) {
-    const { source } = resolveAlias(stack.pop() as Tensor);
-    if (source.kind !== "operator" || visited.has(source.node)) continue;
-    visited.add(source.node);
-    for (const operand of operandsOf(source.node)) if (operand) stack.push(operand);
-  }
-  return [...visited].sort((a, b) => a.id - b.id);
 }
 
 /**
@@ -210,18 +184,6 @@ function encodeNode(node: OperatorNode, nameOf: (tensor: Tensor) => string, used
     output: outputNames,
     attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),
   });
-}
-
-/** A Gemm with three operands as one with two and an addition. */
-function withoutBias(node: ReturnType<typeof encodeNode>): ReturnType<typeof encodeNode>[] {
-  const [x, weight, bias] = node.input;
-  if (node.opType !== "Gemm" || !bias) return [node];
-  const [name, product] = [node.name, `${node.output[0]}/product`];
-  const { output, attribute } = node;
-  return [
-    new onnx.NodeProto({ opType: "Gemm", name, input: [x, weight], output: [product], attribute }),
-    new onnx.NodeProto({ opType: "Add", name: `${name}/bias`, input: [product, bias], output }),
-  ];
 }
 
 function encodeAttribute(name: string, value: AttributeValue) {

@@ -71,7 +71,7 @@ describe("encodeOnnx with precision int8", () => {
 
   it("adds a bias by itself where it is asked to, with the same results", async () => {
     const outputsOf = { y: linear(x, weight, bias) };
-    const encoded = encodeOnnx({ outputs: outputsOf, parameters, weights, separateBias: true });
+    const encoded = encodeOnnx({ outputs: outputsOf, parameters, weights, inference: true });
     expect(encoded.nodeCount).toBe(encodeOnnx({ outputs: outputsOf, parameters, weights }).nodeCount + 1);
     const session = await ort.InferenceSession.create(encoded.bytes);
     const found = await session.run({ x: new ort.Tensor("float32", data, [rows, inputs]) });

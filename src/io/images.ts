@@ -57,6 +57,11 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   }
 }
 
+/** For a process that decodes several pictures at a time: threads of its own for each picture would only cost. */
+export function decodeInOneThread(): void {
+  sharp.concurrency(1);
+}
+
 async function readImageFile(path: string, maxBytes: number): Promise<Uint8Array> {
   try {
     const stats = await stat(path); // before opening: to open a pipe would wait for its writer

@@ -18,7 +18,8 @@ export function textLengthOf(contextLength: number): "dynamic" | "context" {
  */
 export function imageTowerGraph(tower: TwoTower, size: number): DynamicGraph {
   return withDynamicAxes([batchOf("pixels")], ({ batch = 1 }) => {
-    const features = tower.imageFeatures(input("pixels", [batch, size, size, 3], "uint8"), { wholeBatch: true });
+    const pixels = input("pixels", [batch, size, size, 3], "uint8");
+    const features = tower.imageFeatures(pixels, { wholeBatch: true, fixedWeights: true });
     return { embedding: tower.embedImageFeatures(features), features };
   });
 }

@@ -30,7 +30,11 @@ export class InferenceSession {
         ? { externalData: external.map(({ path, data }) => ({ path, data: bytesOf(data) })) }
         : {}),
       // Idle pool threads spin for a while after a run; the decoding of the next pictures needs the processor.
-      extra: { session: { force_spinning_stop: "1" } },
+      extra: {
+        session: { force_spinning_stop: "1" },
+        // The joint operator takes longer than the sum and the norm by themselves.
+        optimization: { disable_specified_optimizers: "SkipLayerNormFusion" },
+      },
     });
     return new InferenceSession(session);
   }

@@ -112,7 +112,7 @@ export class DetectorEngine {
       weights: this.#read.weights,
       precision,
       externalWeights: true,
-      separateBias: true,
+      inference: true,
     });
     const session = await InferenceSession.load(encoded, threads);
     return { session, grid: detectorGrid(this.#detector, { height, width }) };

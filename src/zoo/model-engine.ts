@@ -134,7 +134,7 @@ export class ModelEngine {
     const { weights } = this.#checkpoint;
     const { precision, threads } = this.#options;
     const parameters = namedParameters(this.#tower);
-    const form = { precision, externalWeights: true, separateBias: true };
+    const form = { precision, externalWeights: true, inference: true };
     const encoded = encodeOnnx({ ...graph, parameters, weights, ...form });
     const session = await InferenceSession.load(encoded, threads);
     for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);

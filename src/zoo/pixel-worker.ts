@@ -6,7 +6,7 @@ import {
   letterboxImage,
 } from "../data/box-transforms/letterboxed-image.ts";
 import { preprocess } from "../data/transforms.ts";
-import { decodeImage } from "../io/images.ts";
+import { decodeImage, decodeInOneThread } from "../io/images.ts";
 import { serveCalls } from "../runtime/worker-calls.ts";
 import type { ModelConfig } from "./model-config.ts";
 
@@ -22,6 +22,8 @@ export type PixelCalls = {
 function prepare(image: RgbImage, preprocessing: Preprocessing): PreparedImage {
   return { side: preprocessing.size, data: preprocess(image, preprocessing) };
 }
+
+decodeInOneThread();
 
 serveCalls<PixelCalls>({
   file: async ({ path, preprocessing }) => prepare(await decodeImage(path), preprocessing),

@@ -7,6 +7,7 @@ import { constant, type Tensor } from "../../graph/tensor.ts";
 import type { DropPath } from "../../nn/drop-path.ts";
 import { linearDropRates } from "../../nn/drop-path.ts";
 import { LayerNorm } from "../../nn/layer-norm.ts";
+import type { ChannelAffine } from "../../nn/patch-projection.ts";
 import { TokenMap } from "../../nn/token-map.ts";
 import { ConvolutionBlock } from "./convolution-block.ts";
 import { ConvolutionalEmbedding, type Downsampling, PatchMerging } from "./coswin-embedding.ts";
@@ -35,6 +36,7 @@ export interface ForwardOptions {
   dropPath?: DropPath;
   recompute?: boolean; // keep block inputs alone and compute the rest again in the backward pass
   wholeBatch?: boolean; // no image groups: their number depends on the batch, and an exported graph must not
+  fixedWeights?: boolean; // nothing is learnt: what is done to the pixels first may move into the weights
 }
 
 export interface ImageFeatures {
@@ -173,8 +175,7 @@ export class CoSwinStage {
 
 /** uint8 RGB [B, H, W, 3] to float32 with the given mean and deviation of values in [0, 1]. */
 export function normalizePixels(pixels: Tensor, mean: readonly number[], std: readonly number[]): Tensor {
-  const scale = Float32Array.from(std, (value) => 1 / (255 * value));
-  const offset = Float32Array.from(mean, (value, i) => -value / std[i]);
+  const { scale, offset } = pixelAffine(mean, std);
   return add(mul(cast(pixels, "float32"), constant(scale, [3])), constant(offset, [3]));
 }
 
@@ -189,4 +190,11 @@ export function lastStride({ depths, embedding, stemStride }: CoSwinConfig): num
  */
 export function ownWindow(config: CoSwinConfig): number {
   return Math.min(config.window, Math.max(1, Math.floor(config.imageSize / lastStride(config))));
+}
+
+/** What makes a byte a value of the given mean and deviation in [0, 1], by channel. */
+export function pixelAffine(mean: readonly number[], std: readonly number[]): ChannelAffine {
+  const scale = Float32Array.from(std, (value) => 1 / (255 * value));
+  const offset = Float32Array.from(mean, (value, i) => -value / std[i]);
+  return { scale, offset };
 }

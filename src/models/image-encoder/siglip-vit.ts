@@ -7,7 +7,7 @@ import { normal } from "../../nn/module.ts";
 import { PatchProjection } from "../../nn/patch-projection.ts";
 import { TokenMap } from "../../nn/token-map.ts";
 import { TransformerBlock } from "../../nn/transformer-block.ts";
-import { type ImageFeatures, normalizePixels } from "./coswin.ts";
+import { type ForwardOptions, type ImageFeatures, normalizePixels, pixelAffine } from "./coswin.ts";
 
 export interface SiglipVisionConfig {
   kind: "siglip-vit";
@@ -59,14 +59,21 @@ export class SiglipVisionTransformer {
   }
 
   /** @param pixels  [B, H, W, 3] uint8 RGB */
-  forward(pixels: Tensor): ImageFeatures {
-    return this.forwardNormalized(normalizePixels(pixels, this.#config.mean, this.#config.std));
+  forward(pixels: Tensor, { fixedWeights }: ForwardOptions = {}): ImageFeatures {
+    const { mean, std } = this.#config;
+    if (fixedWeights) return this.#encode(this.patchEmbed.forwardBytes(pixels, pixelAffine(mean, std)));
+    return this.forwardNormalized(normalizePixels(pixels, mean, std));
   }
 
   /** @param image  [B, H, W, 3] float32, normalised */
   forwardNormalized(image: Tensor): ImageFeatures {
     const [batch, height, width] = image.shape;
-    const map = this.patchEmbed.forward(new TokenMap(reshape(image, [batch, height * width, 3]), height, width));
+    return this.#encode(
+      this.patchEmbed.forward(new TokenMap(reshape(image, [batch, height * width, 3]), height, width)),
+    );
+  }
+
+  #encode(map: TokenMap): ImageFeatures {
     let x = add(map.tokens, this.positionEmbedding);
     for (const block of this.blocks) x = block.forward(x);
     const tokens = this.norm.forward(x);

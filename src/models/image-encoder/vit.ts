@@ -7,7 +7,7 @@ import { normal } from "../../nn/module.ts";
 import { PatchProjection } from "../../nn/patch-projection.ts";
 import { TokenMap } from "../../nn/token-map.ts";
 import { TransformerBlock } from "../../nn/transformer-block.ts";
-import { type ImageFeatures, normalizePixels } from "./coswin.ts";
+import { type ForwardOptions, type ImageFeatures, normalizePixels, pixelAffine } from "./coswin.ts";
 
 export interface VisionTransformerConfig {
   kind: "vit";
@@ -64,15 +64,23 @@ export class VisionTransformer {
   }
 
   /** @param pixels  [B, H, W, 3] uint8 RGB */
-  forward(pixels: Tensor): ImageFeatures {
-    return this.forwardNormalized(normalizePixels(pixels, this.#config.mean, this.#config.std));
+  forward(pixels: Tensor, { fixedWeights }: ForwardOptions = {}): ImageFeatures {
+    const { mean, std } = this.#config;
+    if (fixedWeights) return this.#encode(this.patchEmbed.forwardBytes(pixels, pixelAffine(mean, std)));
+    return this.forwardNormalized(normalizePixels(pixels, mean, std));
   }
 
   /** @param image  [B, H, W, 3] float32, normalised */
   forwardNormalized(image: Tensor): ImageFeatures {
     const [batch, height, width] = image.shape;
+    return this.#encode(
+      this.patchEmbed.forward(new TokenMap(reshape(image, [batch, height * width, 3]), height, width)),
+    );
+  }
+
+  #encode(map: TokenMap): ImageFeatures {
+    const batch = map.tokens.shape[0];
     const channels = this.#config.width;
-    const map = this.patchEmbed.forward(new TokenMap(reshape(image, [batch, height * width, 3]), height, width));
     const classToken = expand(reshape(this.classToken, [1, 1, channels]), [batch, 1, channels]);
     let x = this.normPre.forward(add(concat([classToken, map.tokens], 1), this.positionEmbedding));
     for (const block of this.blocks.slice(0, -1)) x = block.forward(x);
