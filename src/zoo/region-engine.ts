@@ -105,7 +105,7 @@ export class RegionEngine {
       weights: values,
       precision: this.#options.precision,
       externalWeights: true,
-      separateBias: true,
+      inference: true,
     });
     return InferenceSession.load(encoded, this.#options.threads);
   }
