@@ -8,6 +8,7 @@ import { namedParameters } from "../nn/module.ts";
 import { type Feed, InferenceSession } from "../runtime/inference-session.ts";
 import type { NamedClasses } from "./detector-config.ts";
 import { detectorFingerprint, type ReadDetector, readDetector } from "./detector-files.ts";
+import { RecentlyUsed } from "./recently-used.ts";
 
 /** What the owner of an engine in another thread knows of its detector. */
 export interface DetectorFacts {
@@ -51,7 +52,7 @@ export class DetectorEngine {
   readonly #detector: Detector;
   readonly #read: ReadDetector;
   readonly #options: DetectorEngineOptions;
-  readonly #engines = new Map<string, Promise<Engine>>(); // by size, the one used last at the end
+  readonly #engines = new RecentlyUsed<Engine>(mostSessions, ({ session }) => session.release()); // by size
 
   private constructor(read: ReadDetector, options: DetectorEngineOptions) {
     const { name, architecture, classes, preprocessing } = read;
@@ -75,7 +76,7 @@ export class DetectorEngine {
 
   /** One entry a picture; boxes in pixels of what was given. */
   async detect({ pixels, count, height, width, texts, decode }: DetectorRun): Promise<FoundBoxes[]> {
-    const { session, grid } = await this.#engineFor(height, width);
+    const { session, grid } = await this.#engines.get(`${height}×${width}`, () => this.#load(height, width));
     const feeds: Record<string, Feed> = { pixels: { data: pixels, dims: [count, height, width, 3] } };
     const { embedDim } = this.facts;
     if (texts && embedDim) feeds.texts = { data: texts, dims: [texts.length / embedDim, embedDim] };
@@ -84,24 +85,8 @@ export class DetectorEngine {
     return decodeDetections(raw, grid, classCount, { ...decode, width, height });
   }
 
-  async dispose(): Promise<void> {
-    const engines = await Promise.allSettled(this.#engines.values());
-    this.#engines.clear();
-    for (const engine of engines) if (engine.status === "fulfilled") await engine.value.session.release();
-  }
-
-  async #engineFor(height: number, width: number): Promise<Engine> {
-    const key = `${height}×${width}`;
-    const engine = this.#engines.get(key) ?? this.#load(height, width);
-    this.#engines.delete(key);
-    this.#engines.set(key, engine);
-    if (this.#engines.size > mostSessions) {
-      const [oldest] = this.#engines.keys();
-      const dropped = this.#engines.get(oldest as string);
-      this.#engines.delete(oldest as string);
-      await (await dropped)?.session.release();
-    }
-    return engine;
+  dispose(): Promise<void> {
+    return this.#engines.dispose();
   }
 
   async #load(height: number, width: number): Promise<Engine> {

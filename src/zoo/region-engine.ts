@@ -7,6 +7,7 @@ import { TwoTower } from "../models/two-tower.ts";
 import { namedParameters } from "../nn/module.ts";
 import { InferenceSession } from "../runtime/inference-session.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { RecentlyUsed } from "./recently-used.ts";
 
 /** A picture and boxes of it. */
 export interface RegionRun {
@@ -34,7 +35,7 @@ export class RegionEngine {
   readonly #checkpoint: Checkpoint;
   readonly #image: CoSwinConfig;
   readonly #options: RegionEngineOptions;
-  readonly #sessions = new Map<string, Promise<InferenceSession>>(); // by size, the one used last at the end
+  readonly #sessions = new RecentlyUsed<InferenceSession>(mostSessions, (session) => session.release()); // by size
 
   /** @param checkpoint  of an image encoder that {@link givesRegions} */
   constructor(checkpoint: Checkpoint, options: RegionEngineOptions) {
@@ -46,7 +47,7 @@ export class RegionEngine {
   /** @returns  [R, D], rows of length 1 */
   async embed(run: RegionRun): Promise<Float32Array> {
     const { pixels, width, height, boxesXyxy } = this.#inWholeStrides(run);
-    const session = await this.#session(height, width);
+    const session = await this.#sessions.get(`${height}×${width}`, () => this.#load(height, width));
     const feeds = {
       pixels: { data: pixels, dims: [1, height, width, 3] },
       boxes: { data: boxesXyxy, dims: [1, boxesXyxy.length / 4, 4] },
@@ -54,10 +55,8 @@ export class RegionEngine {
     return session.run(feeds, "embedding");
   }
 
-  async dispose(): Promise<void> {
-    const sessions = await Promise.allSettled(this.#sessions.values());
-    this.#sessions.clear();
-    for (const session of sessions) if (session.status === "fulfilled") await session.value.release();
+  dispose(): Promise<void> {
+    return this.#sessions.dispose();
   }
 
   /** With grey on the right and below up to whole tokens of the last level. */
@@ -74,19 +73,6 @@ export class RegionEngine {
       pixels.set(run.pixels.subarray(from, from + run.width * 3), row * width * 3);
     }
     return { ...run, pixels, width, height };
-  }
-
-  async #session(height: number, width: number): Promise<InferenceSession> {
-    const key = `${height}×${width}`;
-    const session = this.#sessions.get(key) ?? this.#load(height, width);
-    this.#sessions.delete(key);
-    this.#sessions.set(key, session);
-    if (this.#sessions.size > mostSessions) {
-      const [oldest, dropped] = [...this.#sessions][0] as [string, Promise<InferenceSession>];
-      this.#sessions.delete(oldest);
-      await (await dropped).release();
-    }
-    return session;
   }
 
   async #load(height: number, width: number): Promise<InferenceSession> {
