@@ -1,5 +1,6 @@
 import * as ort from "onnxruntime-node";
 import type { EncodedGraph } from "../graph/onnx-encoding.ts";
+import { defaultThreads } from "./default-threads.ts";
 
 /** An input of a run: its values, row-major, and the length of each axis. */
 export interface Feed {
@@ -19,7 +20,7 @@ export class InferenceSession {
   }
 
   /** `weights` are those the encoding left outside of the file; they are free to be dropped afterwards. */
-  static async load({ bytes, external }: EncodedGraph, threads?: number): Promise<InferenceSession> {
+  static async load({ bytes, external }: EncodedGraph, threads = defaultThreads()): Promise<InferenceSession> {
     const session = await ort.InferenceSession.create(bytes, {
       executionProviders: ["cpu"],
       graphOptimizationLevel: "all",
@@ -29,12 +30,8 @@ export class InferenceSession {
       ...(external.length > 0
         ? { externalData: external.map(({ path, data }) => ({ path, data: bytesOf(data) })) }
         : {}),
-      // Idle pool threads spin for a while after a run; the decoding of the next pictures needs the processor.
-      extra: {
-        session: { force_spinning_stop: "1" },
-        // The joint operator takes longer than the sum and the norm by themselves.
-        optimization: { disable_specified_optimizers: "SkipLayerNormFusion" },
-      },
+      // The joint operator takes longer than the sum and the norm by themselves.
+      extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
     });
     return new InferenceSession(session);
   }

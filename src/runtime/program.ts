@@ -2,6 +2,7 @@ import * as ort from "onnxruntime-node";
 import { UserError } from "../core/errors.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
 import type { DataType, Parameter, Tensor } from "../graph/tensor.ts";
+import { defaultThreads } from "./default-threads.ts";
 
 export type FeedData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
 
@@ -99,12 +100,13 @@ export async function compile(options: ProgramOptions): Promise<Program> {
     outputs: options.outputs,
     ...(options.weights ? { weights: options.weights } : {}),
   });
+  const threads = options.threads ?? defaultThreads();
   const session = await ort.InferenceSession.create(bytes, {
     executionProviders: ["cpu"],
     graphOptimizationLevel: "all",
     executionMode: "sequential",
     logSeverityLevel: 3,
-    ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
+    ...(threads ? { intraOpNumThreads: threads } : {}),
     extra: {
       // Idle pool threads spin for a while after a run; with two programs in turn they would starve each other.
       session: { force_spinning_stop: "1" },
