@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, freemem, totalmem } from "node:os";
 import { join } from "node:path";
+import { defaultThreads } from "../runtime/default-threads.ts";
 
 /** Each check returns a line of facts, or throws an error whose message says what is wrong. */
 
@@ -38,7 +39,8 @@ export async function checkSharp(): Promise<string> {
 
 /** How many threads may run at once. */
 export function checkThreads(): string {
-  return `${availableParallelism()} available`;
+  const own = defaultThreads();
+  return `${availableParallelism()} available${own === undefined ? "" : `, ${own} a session as FLORENCE_THREADS says`}`;
 }
 
 /** Free and total memory. */
