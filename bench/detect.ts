@@ -81,6 +81,7 @@ async function writeDetector(folder: string, fingerprint: string): Promise<void>
     weights,
     classes: { kind: "text", embedder: { name: "florence-nano", fingerprint }, templates: ["{}"] },
     preprocessing: { side, padding: "square" },
+    backbone: { name: "florence-nano", fingerprint, frozen: true },
   });
 }
 
@@ -175,7 +176,8 @@ try {
   const files = (await readdir(photos)).map((name) => join(photos, name));
   const detector = await loadDetector(detectorFolder, { threads });
   console.log(`${detector.name}, ${detector.preprocessing.side} px, ${threads} threads, ${count} pictures of samples/`);
-  const methods = detector.classes.kind === "text" ? (["head", "crops"] as const) : (["crops"] as const);
+  const proposing = ["crops", "regions"] as const;
+  const methods = detector.classes.kind === "text" ? (["head", ...proposing] as const) : proposing;
   const runs: LabelRun[] = [];
   for (const method of methods) {
     for (const labelCount of [1, 10, 100, 1000]) {

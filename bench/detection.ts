@@ -51,7 +51,7 @@ function createModel() {
   if (part === "detector") {
     const detector = new Detector({ ...preset, image: encoder, classes });
     const pictures = input("pixels", [batch, pixels, pixels, 3], "uint8");
-    return { parameters: detector.learnable, all: detector, data: pictures, outputs: detector.forward(pictures) };
+    return { parameters: detector.learnable, all: detector, data: pictures, ...detector.forward(pictures) };
   }
   const model = {
     pyramid: new FeaturePyramid({ inputs: [{ stride: strides[0], channels }], strides, width }),

@@ -57,6 +57,8 @@ export interface DetectionSettings {
   readonly maxDetections: number;
   readonly proposals?: number;
   readonly margin?: number;
+  /** Whether regions are read from the detector's own run, whose encoder is the model's; else the model has a run. */
+  readonly sharesEncoder?: boolean;
 }
 
 /** The one class of a detector that tells objects from background alone. */

@@ -111,6 +111,7 @@ async function openProposals(
   const model = await options.loadModel();
   const embedBoxes =
     method === "crops" ? cropEmbeddings(model, margin) : regionEmbeddings(requireRegions(model), margin);
+  const sharesEncoder = method === "regions" && detector.encoderOf === model.fingerprint;
   const byLikeness = examples.length > 0;
   const prompts = await classPrompts(options, model, templates, byLikeness ? [] : backgrounds);
   const labels = askedLabels(options);
@@ -124,11 +125,13 @@ async function openProposals(
     namer: proposalNamer({ ...selection, embedBoxes, labels, probabilities, proposals, objectnessWeight }),
     candidates: 4 * proposals, // suppression among boxes of all classes leaves fewer
     keepsOriginal: method === "crops",
+    keepsLevel: sharesEncoder,
     ...(texts && { texts }),
     settings: {
       ...{ method, detector: factsOf(detector), model: factsOf(model), labels, templates },
       ...(byLikeness ? { examples } : { backgrounds }),
       ...{ score: `objectness^${share}`, ...thresholdsOf(selection), proposals, margin },
+      ...(method === "regions" && { sharesEncoder }),
     },
   };
 }

@@ -19,7 +19,8 @@ import { type DetectionStepReport, type TrainedDetector, trainDetector } from ".
 export interface TuningStart {
   readonly name: string;
   readonly fingerprint: string;
-  readonly backbone: { readonly name: string; readonly fingerprint: string };
+  /** `frozen`: whether the encoder is still that model's, weight for weight. */
+  readonly backbone: { readonly name: string; readonly fingerprint: string; readonly frozen: boolean };
   /** The side that the detector was made for; undefined from an encoder. */
   readonly side: number | undefined;
   /** A detector for so many classes at a side of pictures. */
@@ -39,7 +40,7 @@ export function startFromDetector(stored: ReadDetector, classNames: readonly str
   return {
     name,
     fingerprint,
-    backbone: backbone ?? { name, fingerprint },
+    backbone: backbone ?? { name, fingerprint, frozen: false },
     side: preprocessing.side,
     detectorFor(count, _side, seed) {
       const start = { detector: new Detector(architecture), weights };
@@ -64,7 +65,7 @@ export function startFromModel(
   return {
     name,
     fingerprint,
-    backbone: { name, fingerprint },
+    backbone: { name, fingerprint, frozen: true },
     side: undefined,
     detectorFor: (count, side, seed) =>
       detectorFromEncoder(

@@ -31,7 +31,7 @@ export async function saveTunedDetector(folder: string, facts: TunedDetectorFact
     weights: tuned.weights,
     classes: { kind: "fixed", names: [...set.classes] },
     preprocessing: { side: recipe.side, padding: "square" },
-    backbone: { ...start.backbone, frozen: recipe.freeze !== "none" },
+    backbone: { ...start.backbone, frozen: start.backbone.frozen && recipe.freeze !== "none" },
     files: {
       "README.md": tunedDetectorCard(facts),
       "recipe.json": json(recipe),

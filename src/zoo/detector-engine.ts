@@ -1,9 +1,10 @@
 import type { Precision } from "../core/precision.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
 import type { AnchorGrid } from "../models/detection/anchors.ts";
-import { type DecodeOptions, decodeDetections, type FoundBoxes } from "../models/detection/decode-detections.ts";
+import { type DecodeOptions, decodeDetections, type FoundInPicture } from "../models/detection/decode-detections.ts";
 import { Detector } from "../models/detection/detector.ts";
 import { detectorGrid, detectorOutputsGraph } from "../models/detection/detector-graph.ts";
+import { lastStride } from "../models/image-encoder/coswin.ts";
 import { namedParameters } from "../nn/module.ts";
 import { type Feed, InferenceSession } from "../runtime/inference-session.ts";
 import type { NamedClasses } from "./detector-config.ts";
@@ -18,6 +19,7 @@ export interface DetectorFacts {
   readonly embedDim: number | undefined;
   readonly preprocessing: ReadDetector["preprocessing"];
   readonly coarsestStride: number;
+  readonly backbone: ReadDetector["backbone"];
 }
 
 export interface DetectorEngineOptions {
@@ -32,8 +34,11 @@ export interface DetectorRun {
   readonly height: number;
   readonly width: number;
   readonly texts?: Float32Array | undefined; // [K, D]
+  readonly keepsLevel?: boolean | undefined; // whether the encoder's last level is wanted too
   readonly decode: Omit<DecodeOptions, "width" | "height">;
 }
+
+const rawOutputs = ["logits", "deltas", "centerness"] as const;
 
 interface Engine {
   readonly session: InferenceSession;
@@ -66,6 +71,7 @@ export class DetectorEngine {
       embedDim: architecture.classes.kind === "text" ? architecture.classes.embedding : undefined,
       preprocessing,
       coarsestStride: architecture.strides.at(-1) as number,
+      backbone: read.backbone,
     };
   }
 
@@ -75,14 +81,23 @@ export class DetectorEngine {
   }
 
   /** One entry a picture; boxes in pixels of what was given. */
-  async detect({ pixels, count, height, width, texts, decode }: DetectorRun): Promise<FoundBoxes[]> {
+  async detect(run: DetectorRun): Promise<FoundInPicture[]> {
+    const { pixels, count, height, width, texts, decode, keepsLevel = false } = run;
     const { session, grid } = await this.#engines.get(`${height}×${width}`, () => this.#load(height, width));
     const feeds: Record<string, Feed> = { pixels: { data: pixels, dims: [count, height, width, 3] } };
     const { embedDim } = this.facts;
     if (texts && embedDim) feeds.texts = { data: texts, dims: [texts.length / embedDim, embedDim] };
-    const raw = await session.runAll(feeds, ["logits", "deltas", "centerness"]);
+    const raw = await session.runAll(feeds, [...rawOutputs, ...(keepsLevel ? (["level"] as const) : [])]);
     const classCount = raw.logits.length / raw.centerness.length;
-    return decodeDetections(raw, grid, classCount, { ...decode, width, height });
+    const found = decodeDetections(raw, grid, classCount, { ...decode, width, height });
+    if (!keepsLevel) return found;
+    const stride = lastStride(this.#detector.config.image);
+    const size = { height: Math.ceil(height / stride), width: Math.ceil(width / stride) };
+    const values = raw.level.length / count;
+    return found.map((each, i) => ({
+      ...each,
+      level: { ...size, tokens: raw.level.slice(i * values, (i + 1) * values) },
+    }));
   }
 
   dispose(): Promise<void> {

@@ -1,7 +1,7 @@
 import type { RgbImage } from "../core/image.ts";
 import type { Precision } from "../core/precision.ts";
 import type { LetterboxConfig, LetterboxedImage } from "../data/box-transforms/letterboxed-image.ts";
-import type { FoundBoxes } from "../models/detection/decode-detections.ts";
+import type { FoundInPicture } from "../models/detection/decode-detections.ts";
 import type { NamedClasses } from "./detector-config.ts";
 
 export interface DetectOptions {
@@ -13,6 +13,8 @@ export interface DetectOptions {
   readonly maxDetections?: number | undefined;
   /** Of two boxes of one class that overlap by more (IoU), the worse goes; 0.6 if left out. */
   readonly nmsThreshold?: number | undefined;
+  /** Whether the image encoder's last level is wanted too, for a model that names boxes by it. */
+  readonly keepsLevel?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -30,6 +32,11 @@ export interface DetectorModel extends AsyncDisposable {
   readonly classes: NamedClasses;
   /** Length of the class embeddings; undefined where the classes are fixed. */
   readonly embedDim: number | undefined;
+  /**
+   * Fingerprint of the two-tower model whose image encoder is this one's, weight for weight, so that either may use what
+   * the other's pass gave; undefined if it was trained further.
+   */
+  readonly encoderOf: string | undefined;
   readonly preprocessing: LetterboxConfig;
   readonly precision: Precision;
   /** A picture file, ready to be looked at, turned as its EXIF says. @throws UserError as `decodeImage` */
@@ -40,7 +47,7 @@ export interface DetectorModel extends AsyncDisposable {
    *
    * @throws UserError bad-argument, mismatch: texts that the detector cannot take
    */
-  detect(images: readonly (RgbImage | LetterboxedImage)[], options?: DetectOptions): Promise<FoundBoxes[]>;
+  detect(images: readonly (RgbImage | LetterboxedImage)[], options?: DetectOptions): Promise<FoundInPicture[]>;
   /** Frees the native sessions; the detector is unusable afterwards. */
   dispose(): Promise<void>;
 }

@@ -1,11 +1,11 @@
 /** The script of a worker thread that computes for one loaded detector. */
-import type { FoundBoxes } from "../models/detection/decode-detections.ts";
+import type { FoundInPicture } from "../models/detection/decode-detections.ts";
 import { serveCalls } from "../runtime/worker-calls.ts";
 import { DetectorEngine, type DetectorEngineOptions, type DetectorFacts, type DetectorRun } from "./detector-engine.ts";
 
 export type DetectorCalls = {
   load: (payload: { folder: string; options: DetectorEngineOptions }) => DetectorFacts;
-  detect: (payload: DetectorRun) => FoundBoxes[];
+  detect: (payload: DetectorRun) => FoundInPicture[];
   dispose: (payload: null) => null;
 };
 

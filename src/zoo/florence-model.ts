@@ -1,3 +1,4 @@
+import type { EncoderLevel } from "../core/encoder-level.ts";
 import type { PreparedImage, RgbImage } from "../core/image.ts";
 import type { Precision } from "../core/precision.ts";
 import type { Scoring } from "../core/scoring.ts";
@@ -33,10 +34,15 @@ export interface FlorenceModel {
    * L2-normalised embeddings of boxes of one picture, in order, from one run over all of it at its own size: faster than a
    * run for each box, and less sharp. Left out by models whose image encoder gives no map of a picture (all but CoSwin).
    *
+   * @param source     the picture, or the level that this very encoder made of it already (`DetectorModel.encoderOf`)
    * @param boxesXyxy  [R, 4], flat, pixels of the picture
    */
   readonly embedRegions?:
-    | ((image: RgbImage, boxesXyxy: Float32Array, options?: ModelCallOptions) => Promise<Float32Array[]>)
+    | ((
+        source: RgbImage | EncoderLevel,
+        boxesXyxy: Float32Array,
+        options?: ModelCallOptions,
+      ) => Promise<Float32Array[]>)
     | undefined;
   /** L2-normalised embeddings, one a text, in order. */
   embedTexts(texts: readonly string[], options?: ModelCallOptions): Promise<Float32Array[]>;

@@ -4,7 +4,7 @@ import type { RgbImage } from "../core/image.ts";
 import type { Precision } from "../core/precision.ts";
 import { restoreBoxes } from "../data/box-transforms/boxed-picture.ts";
 import type { LetterboxConfig, LetterboxedImage } from "../data/box-transforms/letterboxed-image.ts";
-import type { FoundBoxes } from "../models/detection/decode-detections.ts";
+import type { FoundInPicture } from "../models/detection/decode-detections.ts";
 import { borrowWorker, returnWorker } from "../runtime/idle-workers.ts";
 import type { WorkerThread } from "../runtime/worker-thread.ts";
 import type { NamedClasses } from "./detector-config.ts";
@@ -55,6 +55,7 @@ class LoadedDetector implements DetectorModel {
   readonly fingerprint: string;
   readonly classes: NamedClasses;
   readonly embedDim: number | undefined;
+  readonly encoderOf: string | undefined;
   readonly preprocessing: LetterboxConfig;
   readonly precision: Precision;
   readonly #worker: WorkerThread<DetectorCalls>;
@@ -67,6 +68,8 @@ class LoadedDetector implements DetectorModel {
     this.fingerprint = facts.fingerprint;
     this.classes = facts.classes;
     this.embedDim = facts.embedDim;
+    const isModels = facts.backbone?.frozen && precision === "float32";
+    this.encoderOf = isModels ? facts.backbone?.fingerprint : undefined;
     this.preprocessing = { ...facts.preprocessing, stride: facts.coarsestStride };
     this.precision = precision;
     this.#worker = worker;
@@ -77,10 +80,13 @@ class LoadedDetector implements DetectorModel {
     return this.#pixels.call("letterboxFile", { path, config: this.preprocessing, keepsOriginal }, { signal });
   }
 
-  async detect(images: readonly (RgbImage | LetterboxedImage)[], options: DetectOptions = {}): Promise<FoundBoxes[]> {
+  async detect(
+    images: readonly (RgbImage | LetterboxedImage)[],
+    options: DetectOptions = {},
+  ): Promise<FoundInPicture[]> {
     this.#requireOpen();
     this.#requireTexts(options.texts);
-    const results = new Array<FoundBoxes>(images.length);
+    const results = new Array<FoundInPicture>(images.length);
     const prepared = await Promise.all(images.map((image) => this.#prepare(image, options)));
     for (const group of groupsOfOneSize(prepared)) {
       for (let from = 0; from < group.length; ) {
@@ -90,7 +96,7 @@ class LoadedDetector implements DetectorModel {
           options,
         );
         for (const [at, i] of indices.entries()) {
-          results[i] = inOriginal(found[at] as FoundBoxes, prepared[i] as LetterboxedImage);
+          results[i] = inOriginal(found[at] as FoundInPicture, prepared[i] as LetterboxedImage);
         }
         from += indices.length;
       }
@@ -120,19 +126,19 @@ class LoadedDetector implements DetectorModel {
     );
   }
 
-  async #run(group: readonly LetterboxedImage[], options: DetectOptions): Promise<FoundBoxes[]> {
+  async #run(group: readonly LetterboxedImage[], options: DetectOptions): Promise<FoundInPicture[]> {
     const { width, height } = group[0] as LetterboxedImage;
     const bytes = width * height * 3;
     const pixels = new Uint8Array(group.length * bytes);
     for (const [i, { data }] of group.entries()) pixels.set(data, i * bytes);
-    const { texts, scoreThreshold, maxDetections, nmsThreshold, signal } = options;
+    const { texts, scoreThreshold, maxDetections, nmsThreshold, keepsLevel, signal } = options;
     const decode = {
       ...(scoreThreshold === undefined ? {} : { scoreThreshold }),
       ...(maxDetections === undefined ? {} : { limit: maxDetections }),
       ...(nmsThreshold === undefined ? {} : { iouThreshold: nmsThreshold }),
     };
     const started = performance.now();
-    const run = { pixels, count: group.length, height, width, texts, decode };
+    const run = { pixels, count: group.length, height, width, texts, decode, keepsLevel };
     const found = await this.#worker.call("detect", run, { signal, transfer: [pixels.buffer] });
     // The fastest seen counts: others are slowed down by work beside, and the first by the loading of the session.
     this.#millisecondsPerImage = Math.min(this.#millisecondsPerImage, (performance.now() - started) / group.length);
@@ -176,6 +182,9 @@ function groupsOfOneSize(images: readonly LetterboxedImage[]): number[][] {
   return [...groups.values()];
 }
 
-function inOriginal(found: FoundBoxes, { originalWidth: width, originalHeight: height, placement }: LetterboxedImage) {
+function inOriginal(
+  found: FoundInPicture,
+  { originalWidth: width, originalHeight: height, placement }: LetterboxedImage,
+) {
   return { ...found, boxes: restoreBoxes(found.boxes, placement, { width, height }) };
 }

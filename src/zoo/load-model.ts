@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import type { EncoderLevel } from "../core/encoder-level.ts";
 import { UserError } from "../core/errors.ts";
 import type { PreparedImage, RgbImage } from "../core/image.ts";
 import type { Precision } from "../core/precision.ts";
@@ -85,13 +86,14 @@ class LoadedModel implements ThreadedModel {
   }
 
   async #regions(
-    { width, height, data }: RgbImage,
+    source: RgbImage | EncoderLevel,
     boxesXyxy: Float32Array,
     { signal }: ModelCallOptions = {},
   ): Promise<Float32Array[]> {
     this.#requireOpen();
     if (boxesXyxy.length === 0) return [];
-    const run = { pixels: data, width, height, boxesXyxy };
+    const { width, height } = source;
+    const run = "tokens" in source ? { level: source, boxesXyxy } : { pixels: source.data, width, height, boxesXyxy };
     return rowsOf(await this.#worker.call("regions", run, { signal }), boxesXyxy.length / 4);
   }
 

@@ -1,6 +1,8 @@
+import type { EncoderLevel } from "../core/encoder-level.ts";
 import type { Precision } from "../core/precision.ts";
+import type { DynamicGraph } from "../graph/dynamic-axes.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
-import { regionGraph } from "../models/detection/region-embeddings.ts";
+import { levelRegionGraph, type RegionEmbedder, regionGraph } from "../models/detection/region-embeddings.ts";
 import { CoSwin, type CoSwinConfig, lastStride, ownWindow } from "../models/image-encoder/coswin.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
 import { TwoTower } from "../models/two-tower.ts";
@@ -10,12 +12,20 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { RecentlyUsed } from "./recently-used.ts";
 
 /** A picture and boxes of it. */
-export interface RegionRun {
+export interface PictureRegions {
   readonly pixels: Uint8Array; // [height, width, 3]
   readonly width: number;
   readonly height: number;
   readonly boxesXyxy: Float32Array; // [R, 4], pixels of the picture
 }
+
+/** What this encoder made of a picture already, and boxes of that picture. */
+export interface LevelRegions {
+  readonly level: EncoderLevel;
+  readonly boxesXyxy: Float32Array; // [R, 4], pixels of the picture
+}
+
+export type RegionRun = PictureRegions | LevelRegions;
 
 interface RegionEngineOptions {
   readonly precision: Precision;
@@ -46,10 +56,27 @@ export class RegionEngine {
 
   /** @returns  [R, D], rows of length 1 */
   async embed(run: RegionRun): Promise<Float32Array> {
+    if ("level" in run) return this.#embedLevel(run);
     const { pixels, width, height, boxesXyxy } = this.#inWholeStrides(run);
-    const session = await this.#sessions.get(`${height}×${width}`, () => this.#load(height, width));
+    const session = await this.#sessions.get(`${height}×${width}`, () => {
+      const config = { ...this.#image, imageSize: Math.max(height, width), window: ownWindow(this.#image) };
+      const size = { height, width, stride: lastStride(config) };
+      return this.#load(config, (embedder) => regionGraph(embedder, size));
+    });
     const feeds = {
       pixels: { data: pixels, dims: [1, height, width, 3] },
+      boxes: { data: boxesXyxy, dims: [1, boxesXyxy.length / 4, 4] },
+    };
+    return session.run(feeds, "embedding");
+  }
+
+  async #embedLevel({ level: { tokens, height, width }, boxesXyxy }: LevelRegions): Promise<Float32Array> {
+    const size = { height, width, stride: lastStride(this.#image) };
+    const session = await this.#sessions.get(`level ${height}×${width}`, () => {
+      return this.#load(this.#image, (embedder) => levelRegionGraph(embedder, size));
+    });
+    const feeds = {
+      level: { data: tokens, dims: [1, height * width, tokens.length / (height * width)] },
       boxes: { data: boxesXyxy, dims: [1, boxesXyxy.length / 4, 4] },
     };
     return session.run(feeds, "embedding");
@@ -60,7 +87,7 @@ export class RegionEngine {
   }
 
   /** With grey on the right and below up to whole tokens of the last level. */
-  #inWholeStrides(run: RegionRun): RegionRun {
+  #inWholeStrides(run: PictureRegions): PictureRegions {
     const stride = lastStride(this.#image);
     const [width, height] = [run.width, run.height].map((side) => Math.ceil(side / stride) * stride) as [
       number,
@@ -75,9 +102,8 @@ export class RegionEngine {
     return { ...run, pixels, width, height };
   }
 
-  async #load(height: number, width: number): Promise<InferenceSession> {
+  async #load(config: CoSwinConfig, graph: (embedder: RegionEmbedder) => DynamicGraph): Promise<InferenceSession> {
     const { architecture, weights } = this.#checkpoint;
-    const config = { ...this.#image, imageSize: Math.max(height, width), window: ownWindow(this.#image) };
     const imageEncoder = new CoSwin(config);
     const { imageProjection } = new TwoTower(architecture);
     const own = [...weights].filter(([name]) => name.startsWith(encoderPrefix));
@@ -86,7 +112,7 @@ export class RegionEngine {
     for (const [name, data] of weights) if (name.startsWith("imageProjection.")) values.set(name, data);
     const embedder = { imageEncoder, imageProjection };
     const encoded = encodeOnnx({
-      ...regionGraph(embedder, { height, width, stride: lastStride(config) }),
+      ...graph(embedder),
       parameters: namedParameters(embedder),
       weights: values,
       precision: this.#options.precision,

@@ -142,6 +142,7 @@ describe("florence detect", () => {
     const withRegions: FlorenceModel = {
       ...toy,
       async embedRegions(image, boxes) {
+        if ("tokens" in image) throw new Error("the detector's encoder is not this model's");
         looks++;
         const parts = Array.from(
           { length: boxes.length / 4 },

@@ -87,7 +87,7 @@ describe("a small open-vocabulary detector on four pictures", () => {
       input("texts", [colours.length, embedding]),
     );
     grid = forward.grid;
-    const { logits, deltas, centerness } = forward;
+    const { logits, deltas, centerness } = forward.outputs;
     const { weights } = learnt;
     inference = await compile({ outputs: { logits, deltas, centerness }, parameters, weights, threads: 1 });
   }, 120_000);

@@ -1,4 +1,5 @@
 import { clipBox } from "../../core/boxes.ts";
+import type { EncoderLevel } from "../../core/encoder-level.ts";
 import { ShapeError } from "../../core/errors.ts";
 import { classWiseNonMaxSuppression } from "../../core/non-max-suppression.ts";
 import { type AnchorGrid, decodeBox } from "./anchors.ts";
@@ -25,6 +26,11 @@ export interface FoundBoxes {
   readonly boxes: Float32Array; // [D, 4] xyxy, pixels
   readonly classes: Int32Array; // [D]
   readonly scores: Float32Array; // [D] in (0, 1)
+}
+
+/** The same with the image encoder's last level, for whoever names the boxes by it. */
+export interface FoundInPicture extends FoundBoxes {
+  readonly level?: EncoderLevel;
 }
 
 /**

@@ -18,7 +18,8 @@ const probes = [2, 3, 5] as const;
  */
 export function detectorGraph(detector: Detector, size: PictureSize): DynamicGraph {
   return openGraph(detector, size, (pixels, texts) => {
-    const { logits, deltas, centerness, grid } = detector.forward(pixels, texts, { wholeBatch: true });
+    const { outputs, grid } = detector.forward(pixels, texts, { wholeBatch: true });
+    const { logits, deltas, centerness } = outputs;
     const centre = reshape(sigmoid(centerness), [...centerness.shape, 1]);
     return { boxes: decodeBoxes(deltas, grid), scores: mul(sigmoid(logits), centre) };
   });
@@ -26,12 +27,13 @@ export function detectorGraph(detector: Detector, size: PictureSize): DynamicGra
 
 /**
  * As {@link detectorGraph}, but with the head's own outputs `logits`, `deltas` and `centerness`, for `decodeDetections`:
- * only boxes that are likely enough need to be worked out.
+ * only boxes that are likely enough need to be worked out. `level` [batch, H·W, C] is the image encoder's last, for
+ * whoever names boxes by it.
  */
 export function detectorOutputsGraph(detector: Detector, size: PictureSize): DynamicGraph {
   return openGraph(detector, size, (pixels, texts) => {
-    const { logits, deltas, centerness } = detector.forward(pixels, texts, { wholeBatch: true });
-    return { logits, deltas, centerness };
+    const { outputs, lastLevel } = detector.forward(pixels, texts, { wholeBatch: true });
+    return { ...outputs, level: lastLevel.inOrder().tokens };
   });
 }
 

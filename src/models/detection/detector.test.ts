@@ -31,7 +31,7 @@ describe("detectorGraph", () => {
         pixels: new ort.Tensor("uint8", pixels, [batch, height, width, 3]),
         texts: new ort.Tensor("float32", texts, [labels, embedding]),
       });
-      const { grid, ...outputs } = detector.forward(
+      const { grid, outputs } = detector.forward(
         input("pixels", [batch, height, width, 3], "uint8"),
         input("texts", [labels, embedding]),
       );
@@ -110,13 +110,14 @@ describe("Detector", () => {
     const detector = new Detector({ image: coSwinPresets.T, classes: classAgnostic, ...preset });
     const own = countParameters(detector) - countParameters(detector.imageEncoder);
     expect(own).toBeGreaterThan({ nano: 0.2e6, fine: 0.2e6, tiny: 0.5e6, paper: 9e6 }[name] as number);
-    const { grid, logits } = detector.forward(input("pixels", [1, 256, 320, 3], "uint8"));
+    const { grid, outputs, lastLevel } = detector.forward(input("pixels", [1, 256, 320, 3], "uint8"));
     const anchors = preset.strides.reduce(
       (total, stride) => total + Math.ceil(256 / stride) * Math.ceil(320 / stride),
       0,
     );
     expect(grid.count).toBe(anchors);
-    expect(logits.shape).toEqual([1, anchors, 1]);
+    expect(outputs.logits.shape).toEqual([1, anchors, 1]);
+    expect(lastLevel.inOrder().tokens.shape).toEqual([1, 8 * 10, 768]);
   });
 
   it("refuses a pyramid finer than its encoder, and texts for fixed classes", () => {

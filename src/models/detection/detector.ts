@@ -1,5 +1,6 @@
 import type { Parameter, Tensor } from "../../graph/tensor.ts";
 import { namedParameters } from "../../nn/module.ts";
+import type { TokenMap } from "../../nn/token-map.ts";
 import { CoSwin, type CoSwinConfig, type ForwardOptions } from "../image-encoder/coswin.ts";
 import { type AnchorGrid, anchorGrid } from "./anchors.ts";
 import { AtssHead, type DetectionClasses, type DetectionOutputs } from "./atss-head.ts";
@@ -25,6 +26,12 @@ export const detectorPresets = {
 
 /** One object or none: proposals for another model to name. */
 export const classAgnostic: DetectionClasses = { kind: "fixed", count: 1 };
+
+export interface DetectorResult {
+  readonly outputs: DetectionOutputs;
+  readonly grid: AnchorGrid;
+  readonly lastLevel: TokenMap; // the image encoder's, ahead of its norm
+}
 
 /**
  * Object detection as Florence adapts its image encoder to it: a feature pyramid on CoSwin, Dynamic Head, an ATSS head.
@@ -60,13 +67,13 @@ export class Detector {
    * @param pixels  [B, H, W, 3] uint8 RGB, H and W multiples of the finest stride
    * @param texts   [K, D] class embeddings of length 1, if the classes are texts
    */
-  forward(pixels: Tensor, texts?: Tensor, options: ForwardOptions = {}): DetectionOutputs & { grid: AnchorGrid } {
+  forward(pixels: Tensor, texts?: Tensor, options: ForwardOptions = {}): DetectorResult {
     const { levels } = this.imageEncoder.forward(pixels, options);
     const maps = this.dynamicHead.forward(this.pyramid.forward(levels));
     const grid = anchorGrid(
       maps.map(({ height, width }, i) => ({ stride: this.#config.strides[i] as number, height, width })),
     );
-    return { ...this.head.forward(maps, texts), grid };
+    return { outputs: this.head.forward(maps, texts), grid, lastLevel: levels.at(-1) as TokenMap };
   }
 }
 

@@ -6,7 +6,7 @@ import { regionAlign } from "../../graph/region-pooling.ts";
 import { normalizeL2 } from "../../graph/softmax.ts";
 import { input, type Tensor } from "../../graph/tensor.ts";
 import type { Linear } from "../../nn/linear.ts";
-import type { TokenMap } from "../../nn/token-map.ts";
+import { TokenMap } from "../../nn/token-map.ts";
 import type { CoSwin } from "../image-encoder/coswin.ts";
 
 /** The image half of a two-tower model whose encoder gives maps. */
@@ -57,6 +57,24 @@ export function regionGraph(
   return withDynamicAxes([regions], ({ regions: count = 1 }) => {
     const { levels } = embedder.imageEncoder.forward(input("pixels", [1, height, width, 3], "uint8"));
     const level = levels.at(-1) as TokenMap;
+    return { embedding: embedRegions(embedder, level, input("boxes", [1, count, 4]), { stride }) };
+  });
+}
+
+/**
+ * {@link embedRegions} from a level that is there already: `level` float32 [1, height·width, C], row-major, and `boxes`
+ * float32 [1, regions, 4] → `embedding` [1, regions, D].
+ *
+ * @param height  of the level, tokens
+ */
+export function levelRegionGraph(
+  embedder: RegionEmbedder,
+  { height, width, stride }: { readonly height: number; readonly width: number; readonly stride: number },
+): DynamicGraph {
+  const regions: DynamicAxis = { name: "regions", probes: [5, 7, 11], input: "boxes", axis: 1 };
+  return withDynamicAxes([regions], ({ regions: count = 1 }) => {
+    const tokens = input("level", [1, height * width, embedder.imageEncoder.features]);
+    const level = new TokenMap(tokens, height, width);
     return { embedding: embedRegions(embedder, level, input("boxes", [1, count, 4]), { stride }) };
   });
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { EncoderLevel } from "../../core/encoder-level.ts";
 import type { RgbImage } from "../../core/image.ts";
 import { rgbImage } from "../../core/image.ts";
 import { letterboxImage } from "../../data/box-transforms/letterboxed-image.ts";
@@ -9,9 +10,9 @@ const image = letterboxImage(rgbImage(80, 40), { side: 40, padding: "square", st
 
 describe("regionEmbeddings", () => {
   it("asks once for all boxes of a picture, with their margin, in pixels of the canvas and cut to it", async () => {
-    const calls: { picture: RgbImage; boxes: number[] }[] = [];
+    const calls: { picture: RgbImage | EncoderLevel; boxes: number[] }[] = [];
     const embedder = {
-      async embedRegions(picture: RgbImage, boxes: Float32Array) {
+      async embedRegions(picture: RgbImage | EncoderLevel, boxes: Float32Array) {
         calls.push({ picture, boxes: [...boxes] });
         return Array.from({ length: boxes.length / 4 }, (_, i) => Float32Array.of(i));
       },
@@ -22,15 +23,18 @@ describe("regionEmbeddings", () => {
         [20, 10, 60, 30],
         [0, 0, 80, 40],
       ],
-      image,
+      { image },
     );
     expect(found.map(([first]) => first)).toEqual([0, 1]);
     expect(calls).toHaveLength(1);
     expect(calls[0]?.picture).toBe(image);
     // [10, 15, 30, 25] with 2 around; [0, 10, 40, 30] with 4 around.
     expect(calls[0]?.boxes).toEqual([8, 13, 32, 27, 0, 6, 40, 34]);
-    expect(await embed([], image)).toEqual([]);
+    expect(await embed([], { image })).toEqual([]);
     expect(calls).toHaveLength(1);
+    const level = { tokens: new Float32Array(25), height: 5, width: 5 };
+    await embed([[0, 0, 80, 40]], { image, level });
+    expect(calls[1]).toEqual({ picture: level, boxes: [0, 6, 40, 34] });
   });
 });
 
@@ -79,7 +83,7 @@ describe("proposalNamer", () => {
       },
     };
     const boxes = Array.from({ length: 40 }, (_, i) => [0, 0, i + 1, 1] as const);
-    const embeddings = await cropEmbeddings(embedder, 0)(boxes, image);
+    const embeddings = await cropEmbeddings(embedder, 0)(boxes, { image });
     expect(sizes).toEqual([32, 8]);
     expect(embeddings.map(([width]) => width)).toEqual(boxes.map((_, i) => i + 1));
   });

@@ -1,4 +1,5 @@
 import { type Box, clipBox } from "../../core/boxes.ts";
+import type { EncoderLevel } from "../../core/encoder-level.ts";
 import { UserError } from "../../core/errors.ts";
 import { type RgbImage, rgbImage } from "../../core/image.ts";
 import { classWiseNonMaxSuppression, nonMaxSuppression } from "../../core/non-max-suppression.ts";
@@ -18,8 +19,14 @@ export interface Selection {
 /** Probabilities of all labels for one embedding, in label order; later ones stand for background. */
 type Probabilities = (embedding: Float32Array) => ArrayLike<number>;
 
+/** A picture whose boxes are named, and the level that the detector's encoder made of it, if that was kept. */
+interface SeenPicture {
+  readonly image: LetterboxedImage;
+  readonly level?: EncoderLevel | undefined;
+}
+
 /** Embeddings of boxes of one picture in the space of a two-tower model; boxes in pixels of the original. */
-type BoxEmbedding = (boxes: readonly Box[], image: LetterboxedImage, signal?: AbortSignal) => Promise<Float32Array[]>;
+type BoxEmbedding = (boxes: readonly Box[], seen: SeenPicture, signal?: AbortSignal) => Promise<Float32Array[]>;
 
 export interface ProposalNaming extends Selection {
   readonly embedBoxes: BoxEmbedding;
@@ -45,7 +52,7 @@ export function proposalNamer(naming: ProposalNaming): BoxNamer {
       limit: proposals,
     });
     const boxes = [...chosen].map((i) => boxAt(found.boxes, i));
-    const embeddings = await embedBoxes(boxes, image, signal);
+    const embeddings = await embedBoxes(boxes, { image, level: found.level }, signal);
     const detections = [...chosen].flatMap((i, at): Detection[] => {
       const best = mostProbable(probabilities(embeddings[at] as Float32Array));
       if (best.index >= labels.length) return [];
@@ -65,7 +72,7 @@ const cropsAtOnce = 32;
  * @param margin  around the box, in lengths of its longer side
  */
 export function cropEmbeddings(embedder: CropEmbedder, margin: number): BoxEmbedding {
-  return async (boxes, image, signal) => {
+  return async (boxes, { image }, signal) => {
     const pixels = originalOf(image);
     const embeddings: Float32Array[] = [];
     for (let from = 0; from < boxes.length; from += cropsAtOnce) {
@@ -77,12 +84,13 @@ export function cropEmbeddings(embedder: CropEmbedder, margin: number): BoxEmbed
 }
 
 /**
- * All boxes by one run over the canvas that the detector saw: the encoder's last tokens under each are averaged.
+ * All boxes by one run over the canvas that the detector saw: the encoder's last tokens under each are averaged. Where the
+ * detector's own run has left those tokens, there is not even that run.
  *
  * @param margin  around the box, in lengths of its longer side
  */
 export function regionEmbeddings(embedder: RegionEmbedder, margin: number): BoxEmbedding {
-  return async (boxes, image, signal) => {
+  return async (boxes, { image, level }, signal) => {
     if (boxes.length === 0) return [];
     const regions = new Float32Array(4 * boxes.length);
     for (const [i, box] of boxes.entries()) {
@@ -91,7 +99,7 @@ export function regionEmbeddings(embedder: RegionEmbedder, margin: number): BoxE
       const region = clipBox([x0 - around, y0 - around, x1 + around, y1 + around], image.width, image.height);
       regions.set(region, 4 * i);
     }
-    return embedder.embedRegions(image, regions, { signal });
+    return embedder.embedRegions(level ?? image, regions, { signal });
   };
 }
 

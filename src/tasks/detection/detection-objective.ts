@@ -125,7 +125,7 @@ export class DetectionObjective implements Objective {
         ? input("texts", [textValues / classes.embedding, classes.embedding])
         : undefined;
     const pixels = input("pixels", [batch, height, width, 3], "uint8");
-    const { grid, ...outputs } = detector.forward(pixels, texts, { recompute });
+    const { grid, outputs } = detector.forward(pixels, texts, { recompute });
     const losses = detectionLosses(outputs, targetInputs(batch, grid.count), grid);
     const parameters = namedParameters(detector);
     const learnt = [...this.weights.keys()];

@@ -2,7 +2,7 @@ import { UserError } from "../../core/errors.ts";
 import type { LetterboxedImage } from "../../data/box-transforms/letterboxed-image.ts";
 import { type FailedFile, type FoundFile, failedFile, walkImageFiles } from "../../io/file-walk.ts";
 import { type DecodedFile, decodeImageFiles } from "../../io/image-stream.ts";
-import type { FoundBoxes } from "../../models/detection/decode-detections.ts";
+import type { FoundInPicture } from "../../models/detection/decode-detections.ts";
 import type { BoxFinder, BoxNamer, Detection } from "./types.ts";
 
 /** One picture's answer, best detection first. */
@@ -31,6 +31,8 @@ export interface DetectFilesOptions {
   readonly nmsThreshold: number;
   /** Whether namer or caller need the pictures' own pixels. */
   readonly keepsOriginal: boolean;
+  /** Whether the namer reads the level that the finder's encoder has made. */
+  readonly keepsLevel?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -80,24 +82,24 @@ async function* detectGroup(
   let next = 0;
   for (const entry of group) {
     options.signal?.throwIfAborted();
-    yield "error" in entry ? entry : await named(entry, found[next++] as FoundBoxes, options);
+    yield "error" in entry ? entry : await named(entry, found[next++] as FoundInPicture, options);
   }
 }
 
 /** What the finder gives the namer, a picture each. */
 export async function findCandidates(
   images: readonly LetterboxedImage[],
-  { finder, texts, candidateThreshold, candidates, nmsThreshold, signal }: DetectFilesOptions,
-): Promise<FoundBoxes[]> {
+  { finder, texts, candidateThreshold, candidates, nmsThreshold, keepsLevel, signal }: DetectFilesOptions,
+): Promise<FoundInPicture[]> {
   if (images.length === 0) return [];
-  const settings = { texts, scoreThreshold: candidateThreshold, maxDetections: candidates, nmsThreshold, signal };
-  return finder.detect(images, settings);
+  const thresholds = { scoreThreshold: candidateThreshold, maxDetections: candidates, nmsThreshold };
+  return finder.detect(images, { ...thresholds, texts, keepsLevel, signal });
 }
 
 /** What the namer refuses of one picture (an absurd crop, say) must not take the others with it. */
 async function named(
   { file: { path }, image }: DecodedFile<LetterboxedImage>,
-  found: FoundBoxes,
+  found: FoundInPicture,
   { namer, signal }: DetectFilesOptions,
 ): Promise<DetectedPicture | FailedFile> {
   try {

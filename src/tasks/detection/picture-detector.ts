@@ -67,7 +67,7 @@ export class PictureDetector {
       classes.kind === "text" && texts
         ? input("texts", [texts.length / classes.embedding, classes.embedding])
         : undefined;
-    const { grid, ...outputs } = detector.forward(pixels, textInput);
+    const { grid, outputs } = detector.forward(pixels, textInput);
     const parameters = namedParameters(detector);
     const program = await compile({ outputs: { ...outputs }, parameters, weights, ...(threads ? { threads } : {}) });
     this.#programs.set(batch, { program, grid });

@@ -1,7 +1,8 @@
 import type { Box } from "../../core/boxes.ts";
+import type { EncoderLevel } from "../../core/encoder-level.ts";
 import type { RgbImage } from "../../core/image.ts";
 import type { LetterboxedImage } from "../../data/box-transforms/letterboxed-image.ts";
-import type { FoundBoxes } from "../../models/detection/decode-detections.ts";
+import type { FoundInPicture } from "../../models/detection/decode-detections.ts";
 
 /** Something that was found in a picture. */
 export interface Detection {
@@ -24,8 +25,9 @@ export interface BoxFinder {
       readonly scoreThreshold?: number | undefined;
       readonly maxDetections?: number | undefined;
       readonly nmsThreshold?: number | undefined;
+      readonly keepsLevel?: boolean | undefined;
     },
-  ): Promise<FoundBoxes[]>;
+  ): Promise<FoundInPicture[]>;
 }
 
 /** The part of a two-tower model that names boxes. */
@@ -35,8 +37,12 @@ export interface CropEmbedder {
 
 /** The part of a two-tower model that names boxes by its own map of the picture, where its encoder gives one. */
 export interface RegionEmbedder {
-  embedRegions(image: RgbImage, boxesXyxy: Float32Array, options?: CallOptions): Promise<Float32Array[]>;
+  embedRegions(
+    source: RgbImage | EncoderLevel,
+    boxesXyxy: Float32Array,
+    options?: CallOptions,
+  ): Promise<Float32Array[]>;
 }
 
 /** Makes detections of what a detector found in one picture. */
-export type BoxNamer = (found: FoundBoxes, image: LetterboxedImage, signal?: AbortSignal) => Promise<Detection[]>;
+export type BoxNamer = (found: FoundInPicture, image: LetterboxedImage, signal?: AbortSignal) => Promise<Detection[]>;
