@@ -15,7 +15,11 @@ export function exposureVerdict(
   chart: Pick<ExposureChart, "lines">,
 ): { readonly text: string; readonly isGood: boolean }[] {
   const falls = fallsOf(chart);
-  if (falls.length === 0) return [{ text: "Every curve rises with exposure, from zero-shot on.", isGood: true }];
+  if (falls.length === 0) {
+    const hasZeroShot = chart.lines.some(({ points }) => points.some(({ exposure }) => exposure === 0));
+    const since = hasZeroShot ? ", from zero-shot on" : "; zero-shot was not measured";
+    return [{ text: `Every curve rises with exposure${since}.`, isGood: true }];
+  }
   return falls.map((fall) => ({ text: fallText(fall), isGood: false }));
 }
 
