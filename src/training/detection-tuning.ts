@@ -23,8 +23,8 @@ export interface TuningStart {
   readonly backbone: { readonly name: string; readonly fingerprint: string; readonly frozen: boolean };
   /** The side that the detector was made for; undefined from an encoder. */
   readonly side: number | undefined;
-  /** A detector for so many classes at a side of pictures. */
-  detectorFor(classes: number, side: number, seed: number): DetectorWeights;
+  /** A detector for so many classes at a side of pictures; `shares` of the objects are of each class. */
+  detectorFor(classes: number, side: number, seed: number, shares?: readonly number[]): DetectorWeights;
 }
 
 /** Starts from another detector, whose class map stays if it is of the very same classes. @throws UserError unsupported */
@@ -42,10 +42,12 @@ export function startFromDetector(stored: ReadDetector, classNames: readonly str
     fingerprint,
     backbone: backbone ?? { name, fingerprint, frozen: false },
     side: preprocessing.side,
-    detectorFor(count, _side, seed) {
+    detectorFor(count, _side, seed, shares) {
       const start = { detector: new Detector(architecture), weights };
       const wanted: DetectionClasses = { kind: "fixed", count };
-      if (isSame || isAgnostic || count !== classes.names.length) return withClasses(start, wanted, seed);
+      if (isSame || isAgnostic || count !== classes.names.length) {
+        return withClasses(start, wanted, seed, shares);
+      }
       // As many classes, but others: what tells them apart must be learnt anew.
       return withClasses(withClasses(start, { kind: "fixed", count: count + 1 }, seed), wanted, seed);
     },
@@ -117,7 +119,8 @@ export interface TunedDetector extends TrainedDetector {
  */
 export async function tuneDetector(options: DetectionTuningOptions): Promise<TunedDetector> {
   const { name, set, pictures, subset, start, recipe, runDir } = options;
-  const { detector, weights } = start.detectorFor(set.classes.length, recipe.side, recipe.seed);
+  const shares = classShares(pictures, set.classes.length);
+  const { detector, weights } = start.detectorFor(set.classes.length, recipe.side, recipe.seed, shares);
   const trained = await trainDetector({
     name,
     detector,
@@ -133,6 +136,14 @@ export async function tuneDetector(options: DetectionTuningOptions): Promise<Tun
     ...(options.onSkip ? { onSkip: options.onSkip } : {}),
   });
   return { ...trained, detector };
+}
+
+/** How often an object is of each class, with one more of each so that none is at 0. */
+function classShares(pictures: PictureSource, classes: number): number[] {
+  const counts = new Array<number>(classes).fill(1);
+  for (let i = 0; i < pictures.count; i++) for (const { class: id } of pictures.picture(i).boxes) counts[id]++;
+  const total = counts.reduce((a, b) => a + b, 0);
+  return counts.map((count) => count / total);
 }
 
 /** Where a tuning's finished detector is. */

@@ -42,12 +42,15 @@ export function detectorFromEncoder(
 
 /**
  * The same detector for other classes. A class map of the same kind and number stays; a class-agnostic one is repeated, so
- * that each class starts as "an object"; else it begins at random.
+ * that each class starts as "an object" that is of its class as often as objects are; else it begins at random.
+ *
+ * @param shares  [K], how often an object is of each class, all above 0; equal ones if left out
  */
 export function withClasses(
   { detector, weights }: DetectorWeights,
   classes: DetectionClasses,
   seed: number,
+  shares?: readonly number[],
 ): DetectorWeights {
   const before = detector.config.classes;
   const next = new Detector({ ...detector.config, classes });
@@ -63,7 +66,10 @@ export function withClasses(
       if (known?.length !== data.length) throw new ShapeError(`withClasses: ${name} must hold ${data.length} values`);
       fresh.set(name, known.slice());
     } else if (before.kind === "fixed" && before.count === 1 && known) {
-      for (let i = 0; i < data.length; i++) data[i] = known[i % known.length] + (name.endsWith("weight") ? data[i] : 0);
+      const isWeight = name.endsWith("weight");
+      // The logit of a small probability moves by the logarithm of a factor on it.
+      const shift = (k: number): number => Math.log(shares?.[k] ?? 1 / data.length);
+      for (let i = 0; i < data.length; i++) data[i] = known[i % known.length] + (isWeight ? data[i] : shift(i));
     }
   }
   return { detector: next, weights: fresh };
