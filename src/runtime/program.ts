@@ -18,23 +18,35 @@ export interface ProgramOptions {
   profile?: string; // file prefix of an operator profile
 }
 
+/** What a program is fed by name. */
+export interface ProgramInput {
+  readonly name: string;
+  readonly dtype: DataType;
+  readonly shape: readonly number[];
+}
+
+/** A graph as ONNX with what is needed to load and run it: values that another thread can be given. */
+export interface EncodedProgram {
+  readonly bytes: Uint8Array;
+  readonly inputs: readonly ProgramInput[];
+  readonly outputs: readonly string[];
+  readonly nodeCount: number;
+  readonly recompute: boolean;
+  readonly profile?: string | undefined;
+}
+
 /** A graph compiled by ONNX Runtime. `run` blocks this thread's event loop while it computes. */
 export class Program {
-  readonly inputs: readonly { name: string; tensor: Tensor }[];
+  readonly inputs: readonly ProgramInput[];
   readonly nodeCount: number;
   readonly #session: ort.InferenceSession;
-  readonly #fetches: string[];
+  readonly #fetches: readonly string[];
 
-  constructor(
-    session: ort.InferenceSession,
-    inputs: { name: string; tensor: Tensor }[],
-    outputs: string[],
-    nodes: number,
-  ) {
+  constructor(session: ort.InferenceSession, { inputs, outputs, nodeCount }: EncodedProgram) {
     this.#session = session;
     this.inputs = inputs;
     this.#fetches = outputs;
-    this.nodeCount = nodes;
+    this.nodeCount = nodeCount;
   }
 
   /**
@@ -47,21 +59,22 @@ export class Program {
     feeds: Readonly<Record<string, FeedData>> | ReadonlyMap<string, FeedData>,
   ): Promise<Record<string, FeedData>> {
     const wrapped: Record<string, ort.Tensor> = {};
-    for (const { name, tensor } of this.inputs) {
+    for (const { name, dtype, shape } of this.inputs) {
       const data = feeds instanceof Map ? feeds.get(name) : (feeds as Record<string, FeedData>)[name];
       if (!data) throw new UserError("mismatch", `Program.run: ${name} must be fed, it is missing`);
-      if (data.length !== tensor.size) {
+      const size = shape.reduce((product, length) => product * length, 1);
+      if (data.length !== size) {
         throw new UserError(
           "mismatch",
-          `Program.run: ${name} must hold ${tensor.size} values ([${tensor.shape.join(", ")}]), got ${data.length}`,
+          `Program.run: ${name} must hold ${size} values ([${shape.join(", ")}]), got ${data.length}`,
         );
       }
-      if (!(data instanceof arrayTypes[tensor.dtype])) {
-        throw new UserError("mismatch", `Program.run: ${name} must be ${tensor.dtype}, got ${data.constructor.name}`);
+      if (!(data instanceof arrayTypes[dtype])) {
+        throw new UserError("mismatch", `Program.run: ${name} must be ${dtype}, got ${data.constructor.name}`);
       }
-      wrapped[name] = new ort.Tensor(elementTypes[tensor.dtype], data as Float32Array, tensor.shape);
+      wrapped[name] = new ort.Tensor(elementTypes[dtype], data as Float32Array, shape);
     }
-    const results = await this.#session.run(wrapped, this.#fetches);
+    const results = await this.#session.run(wrapped, [...this.#fetches]);
     const outputs: Record<string, FeedData> = {};
     for (const name of this.#fetches) outputs[name] = (results[name] as ort.Tensor).data as FeedData;
     return outputs;
@@ -94,13 +107,30 @@ const arrayTypes = {
 } as const satisfies Record<DataType, unknown>;
 
 /** Encodes the graph that leads to `outputs` and loads it into ONNX Runtime's CPU provider. */
-export async function compile(options: ProgramOptions): Promise<Program> {
+export function compile(options: ProgramOptions): Promise<Program> {
+  return loadProgram(encodeProgram(options), options.threads);
+}
+
+/** The first half of {@link compile}. */
+export function encodeProgram(options: ProgramOptions): EncodedProgram {
   const { bytes, inputs, nodeCount } = encodeOnnx({
     parameters: options.parameters ?? new Map(),
     outputs: options.outputs,
     ...(options.weights ? { weights: options.weights } : {}),
   });
-  const threads = options.threads ?? defaultThreads();
+  return {
+    bytes,
+    inputs: inputs.map(({ name, tensor: { dtype, shape } }) => ({ name, dtype, shape })),
+    outputs: Object.keys(options.outputs),
+    nodeCount,
+    recompute: options.recompute ?? false,
+    profile: options.profile,
+  };
+}
+
+/** The second half of {@link compile}. `threads`: as `FLORENCE_THREADS` says, or all processors, if left out. */
+export async function loadProgram(encoded: EncodedProgram, threads = defaultThreads()): Promise<Program> {
+  const { bytes, recompute, profile } = encoded;
   const session = await ort.InferenceSession.create(bytes, {
     executionProviders: ["cpu"],
     graphOptimizationLevel: "all",
@@ -110,11 +140,9 @@ export async function compile(options: ProgramOptions): Promise<Program> {
     extra: {
       // Idle pool threads spin for a while after a run; with two programs in turn they would starve each other.
       session: { force_spinning_stop: "1" },
-      ...(options.recompute
-        ? { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } }
-        : {}),
+      ...(recompute ? { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } } : {}),
     },
-    ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
+    ...(profile ? { enableProfiling: true, profileFilePrefix: profile } : {}),
   });
-  return new Program(session, inputs, Object.keys(options.outputs), nodeCount);
+  return new Program(session, encoded);
 }

@@ -52,6 +52,10 @@ describe("ATSS against PyTorch in float64", async () => {
         "targets/classes": Int32Array.from(perImage.flatMap((targets) => [...targets.classes])),
         "targets/boxes": Float32Array.from(perImage.flatMap((targets) => [...targets.boxesXyxy])),
         "targets/centerness": centerness,
+        "targets/positives": Float32Array.of(
+          perImage.flatMap(({ classes: ids }) => [...ids]).filter((id) => id >= 0).length,
+        ),
+        "targets/centernessSum": Float32Array.of(centerness.reduce((total, value) => total + value, 0)),
       },
     );
     const parts = [results.total, results.classification, results.boxes, results.centerness];

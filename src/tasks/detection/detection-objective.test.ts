@@ -37,6 +37,15 @@ function batchAt(step: number): DetectionBatch {
   return batchOf(step === 2 ? 48 : 32, [box, nothing]);
 }
 
+function expectClose(found: StepResult["gradients"], expected: StepResult["gradients"]): void {
+  for (const [name, gradient] of found) {
+    const reference = expected.get(name) as Float32Array;
+    const size = Math.max(...reference.map(Math.abs), 1e-6);
+    const worst = Math.max(...gradient.map((value, i) => Math.abs(value - reference[i])));
+    expect(worst / size, name).toBeLessThan(1e-3);
+  }
+}
+
 describe("DetectionObjective", () => {
   const whole = new DetectionObjective({ detector, ...divided(() => true), batch: 2, threads: 1, batchAt });
   const frozen = new DetectionObjective({
@@ -66,17 +75,26 @@ describe("DetectionObjective", () => {
     expect(await whole.step(0)).toEqual({ ...first, engineMs: expect.any(Number) });
   });
 
+  it("adds up to the same from parts of the batch side by side, one of them without an object", async () => {
+    const parts = new DetectionObjective({ detector, ...divided(() => true), batch: 2, threads: 2, batchAt });
+    try {
+      const { loss, gradients } = await parts.step(0);
+      expect(loss).toBeCloseTo(first.loss, 5);
+      expect(parts.lastParts?.positives).toBe(whole.lastParts?.positives);
+      expectClose(gradients, first.gradients);
+      const { loss: again, gradients: same } = await parts.step(0);
+      expect([again, same]).toEqual([loss, gradients]);
+    } finally {
+      await parts.dispose();
+    }
+  });
+
   it("learns the rest as ever with the encoder frozen", async () => {
     const { loss, gradients } = await frozen.step(0);
     expect(loss).toBeCloseTo(first.loss, 5);
     expect(gradients.size).toBeGreaterThan(10);
-    for (const [name, gradient] of gradients) {
-      expect(name.startsWith("imageEncoder.")).toBe(false);
-      const reference = first.gradients.get(name) as Float32Array;
-      const size = Math.max(...reference.map(Math.abs), 1e-6);
-      const worst = Math.max(...gradient.map((value, i) => Math.abs(value - reference[i])));
-      expect(worst / size, name).toBeLessThan(1e-3);
-    }
+    for (const name of gradients.keys()) expect(name.startsWith("imageEncoder.")).toBe(false);
+    expectClose(gradients, first.gradients);
   });
 
   it("takes pictures without objects, and of another size", async () => {

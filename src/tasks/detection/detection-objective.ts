@@ -5,7 +5,8 @@ import type { WeightTensor } from "../../io/safetensors.ts";
 import type { AnchorGrid } from "../../models/detection/anchors.ts";
 import type { Detector } from "../../models/detection/detector.ts";
 import { namedParameters } from "../../nn/module.ts";
-import { compile, type FeedData, type Program } from "../../runtime/program.ts";
+import type { FeedData } from "../../runtime/program.ts";
+import { ShardedProgram, shardingOf } from "../../runtime/sharded-program.ts";
 import type { Objective, StepResult } from "../objective.ts";
 import { anchorTargets, type ObjectAnnotations } from "./assignment.ts";
 import { detectionLosses, targetInputs } from "./losses.ts";
@@ -25,13 +26,13 @@ export interface DetectionObjectiveOptions {
   readonly frozenWeights?: ReadonlyMap<string, Float32Array>; // all parameters of those that are not in `weights`
   readonly batch: number;
   readonly recompute?: boolean; // the encoder's activations in the backward pass: slower, less memory
-  readonly threads?: number;
+  readonly threads?: number; // that compute; as `shardingOf` has it if left out
   /** The batch of a step, a pure function of its number. Each size of picture costs a compilation once. */
   batchAt(step: number): DetectionBatch | Promise<DetectionBatch>;
 }
 
 interface Engine {
-  readonly program: Program;
+  readonly program: ShardedProgram;
   readonly grid: AnchorGrid;
 }
 
@@ -45,7 +46,10 @@ export interface LossParts {
   readonly positives: number; // anchors that have an object
 }
 
-/** Detection training as an objective: ATSS assignment on this side, losses and gradients in one program. */
+/**
+ * Detection training as an objective: ATSS assignment on this side, losses and gradients in one program, of which parts of
+ * the batch are run side by side.
+ */
 export class DetectionObjective implements Objective {
   readonly weights: ReadonlyMap<string, WeightTensor>;
   readonly samplesPerStep: number;
@@ -73,19 +77,30 @@ export class DetectionObjective implements Objective {
     this.#checkClasses(data);
     const { program, grid } = await this.#engineFor(data);
     const targets = batchTargets(grid, data.objects);
-    const feeds = new Map<string, FeedData>([...this.weights].map(([name, tensor]) => [name, tensor.data]));
-    feeds.set("pixels", data.pixels).set("targets/classes", targets.classes);
-    feeds.set("targets/boxes", targets.boxesXyxy).set("targets/centerness", targets.centerness);
-    if (data.texts) feeds.set("texts", data.texts);
+    const positives = targets.classes.reduce((count, id) => count + (id >= 0 ? 1 : 0), 0);
+    const shared = new Map<string, FeedData>([...this.weights].map(([name, tensor]) => [name, tensor.data]));
+    shared.set("targets/positives", Float32Array.of(positives));
+    shared.set("targets/centernessSum", Float32Array.of(targets.centerness.reduce((total, value) => total + value, 0)));
+    if (data.texts) shared.set("texts", data.texts);
+    const parts = Array.from({ length: program.shards }, (_, i) => {
+      const part = (values: FeedData): FeedData =>
+        values.subarray((i * values.length) / program.shards, ((i + 1) * values.length) / program.shards);
+      return new Map([
+        ["pixels", part(data.pixels)],
+        ["targets/classes", part(targets.classes)],
+        ["targets/boxes", part(targets.boxesXyxy)],
+        ["targets/centerness", part(targets.centerness)],
+      ]);
+    });
     const started = performance.now();
-    const outputs = await program.run(feeds);
+    const outputs = await program.run(shared, parts);
     const engineMs = performance.now() - started;
     const partOf = (name: string): number => (outputs[name] as Float32Array)[0];
     this.#lastParts = {
       classification: partOf("classification"),
       boxes: partOf("boxes"),
       centerness: partOf("centerness"),
-      positives: targets.classes.reduce((count, id) => count + (id >= 0 ? 1 : 0), 0),
+      positives,
     };
     const found = new Map<string, Float32Array>();
     for (const name of this.weights.keys()) found.set(name, outputs[gradientPrefix + name] as Float32Array);
@@ -118,7 +133,9 @@ export class DetectionObjective implements Objective {
   }
 
   async #compile(height: number, width: number, textValues: number | undefined): Promise<Engine> {
-    const { detector, batch, frozenWeights, recompute = false, threads } = this.#options;
+    const { detector, frozenWeights, recompute = false, threads } = this.#options;
+    const sharding = shardingOf(this.#options.batch, threads);
+    const batch = this.#options.batch / sharding.shards;
     const { classes } = detector.config;
     const texts =
       classes.kind === "text" && textValues
@@ -142,13 +159,12 @@ export class DetectionObjective implements Objective {
       if (!gradient) throw new ShapeError(`DetectionObjective: the loss does not depend on ${name}. Freeze it`);
       return [gradientPrefix + name, gradient] as [string, Tensor];
     });
-    const program = await compile({
-      outputs: { ...losses, ...Object.fromEntries(gradientOutputs) },
-      parameters,
-      recompute,
-      ...(frozenWeights ? { weights: frozenWeights } : {}),
-      ...(threads ? { threads } : {}),
-    });
+    const outputsOfPart = { ...losses, ...Object.fromEntries(gradientOutputs) };
+    const weights = frozenWeights ? { weights: frozenWeights } : {};
+    const program = await ShardedProgram.create(
+      { outputs: outputsOfPart, parameters, recompute, ...weights },
+      sharding,
+    );
     return { program, grid };
   }
 }

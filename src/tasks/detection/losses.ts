@@ -21,6 +21,8 @@ export interface TargetTensors {
   readonly classes: Tensor; // [B, A] int32, −1 for background, −2 where nothing is to be learnt
   readonly boxesXyxy: Tensor; // [B, A, 4], pixels
   readonly centerness: Tensor; // [B, A]; 0 where there is no object
+  readonly positives: Tensor; // [], anchors of the whole batch that have an object
+  readonly centernessSum: Tensor; // [], over the whole batch
 }
 
 export interface DetectionLosses {
@@ -32,12 +34,17 @@ export interface DetectionLosses {
 
 const boxWeight = 2;
 
-/** The inputs that `detectionLosses` reads, named `targets/…`. */
+/**
+ * The inputs that `detectionLosses` reads, named `targets/…`, for so many pictures: a whole batch or a part of one, whose
+ * losses then add up.
+ */
 export function targetInputs(batch: number, anchors: number): TargetTensors {
   return {
     classes: input("targets/classes", [batch, anchors], "int32"),
     boxesXyxy: input("targets/boxes", [batch, anchors, 4]),
     centerness: input("targets/centerness", [batch, anchors]),
+    positives: input("targets/positives", []),
+    centernessSum: input("targets/centernessSum", []),
   };
 }
 
@@ -56,7 +63,7 @@ export function detectionLosses(outputs: DetectionOutputs, targets: TargetTensor
   const classIds = cast(targets.classes, "float32");
   const isPositive = cast(lessThan(-0.5, classIds), "float32"); // [B, A]
   const isKnown = cast(lessThan(-1.5, classIds), "float32");
-  const positives = maximum(sum(isPositive), 1);
+  const positives = maximum(targets.positives, 1);
   const ids = constant(
     Int32Array.from({ length: classCount }, (_, i) => i),
     [1, 1, classCount],
@@ -67,7 +74,7 @@ export function detectionLosses(outputs: DetectionOutputs, targets: TargetTensor
 
   const weights = targets.centerness;
   const giou = generalizedIou(decodeBoxes(outputs.deltas, grid), targets.boxesXyxy);
-  const boxes = div(sum(mul(sub(1, giou), weights)), maximum(sum(weights), 1e-6));
+  const boxes = div(sum(mul(sub(1, giou), weights)), maximum(targets.centernessSum, 1e-6));
   const crossEntropy = sub(softplus(outputs.centerness), mul(outputs.centerness, weights));
   const centerness = div(sum(mul(crossEntropy, isPositive)), positives);
   const total = add(add(classification, mul(boxes, boxWeight)), centerness);
