@@ -38,13 +38,14 @@ export class ShardedProgram {
     this.#workers = workers;
   }
 
-  /** @param options  the graph of one part */
-  static async create(
-    options: Omit<ProgramOptions, "threads">,
-    { shards, threads }: Sharding,
-  ): Promise<ShardedProgram> {
+  /**
+   * @param options   the graph of one part
+   * @param sharding  one part if left out
+   */
+  static async create(options: Omit<ProgramOptions, "threads">, sharding?: Sharding): Promise<ShardedProgram> {
     const encoded = encodeProgram(options);
-    if (shards === 1) return new ShardedProgram(await loadProgram(encoded, threads), []);
+    const { shards = 1, threads } = sharding ?? {};
+    if (shards === 1 || threads === undefined) return new ShardedProgram(await loadProgram(encoded, threads), []);
     const workers = Array.from({ length: shards }, () => new WorkerThread<ProgramCalls>(entry));
     try {
       await Promise.all(workers.map((worker) => worker.call("load", { encoded, threads })));

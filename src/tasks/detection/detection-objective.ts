@@ -7,6 +7,7 @@ import type { Detector } from "../../models/detection/detector.ts";
 import { namedParameters } from "../../nn/module.ts";
 import type { FeedData } from "../../runtime/program.ts";
 import { ShardedProgram, shardingOf } from "../../runtime/sharded-program.ts";
+import { NextBatch } from "../next-batch.ts";
 import type { Objective, StepResult } from "../objective.ts";
 import { anchorTargets, type ObjectAnnotations } from "./assignment.ts";
 import { detectionLosses, targetInputs } from "./losses.ts";
@@ -55,12 +56,14 @@ export class DetectionObjective implements Objective {
   readonly samplesPerStep: number;
   readonly #options: DetectionObjectiveOptions;
   readonly #engines = new Map<string, Engine>(); // by size of picture and number of texts
+  readonly #batches: NextBatch<DetectionBatch>;
   #lastParts: LossParts | undefined;
 
   constructor(options: DetectionObjectiveOptions) {
     this.weights = options.weights;
     this.samplesPerStep = options.batch;
     this.#options = options;
+    this.#batches = new NextBatch((step) => options.batchAt(step));
   }
 
   get lastParts(): LossParts | undefined {
@@ -68,7 +71,7 @@ export class DetectionObjective implements Objective {
   }
 
   async step(step: number): Promise<StepResult> {
-    const data = await this.#options.batchAt(step);
+    const data = await this.#batches.take(step);
     if (data.objects.length !== this.#options.batch) {
       throw new ShapeError(
         `DetectionObjective: a batch must have ${this.#options.batch} pictures, got ${data.objects.length}`,
@@ -93,7 +96,9 @@ export class DetectionObjective implements Objective {
       ]);
     });
     const started = performance.now();
-    const outputs = await program.run(shared, parts);
+    const running = program.run(shared, parts);
+    if (program.shards > 1) this.#batches.prepare(step + 1);
+    const outputs = await running;
     const engineMs = performance.now() - started;
     const partOf = (name: string): number => (outputs[name] as Float32Array)[0];
     this.#lastParts = {

@@ -2,6 +2,8 @@ import { Rng } from "../../core/rng.ts";
 import { type MixingConfig, mixBatch } from "../../data/mixing.ts";
 import type { WeightTensor } from "../../io/safetensors.ts";
 import { drawDropPath } from "../../nn/drop-path.ts";
+import { shardingOf } from "../../runtime/sharded-program.ts";
+import { NextBatch } from "../next-batch.ts";
 import type { Objective, StepResult } from "../objective.ts";
 import { type HeadBatch, HeadProgram, type HeadStepShape } from "./head-program.ts";
 import type { TrainingViews } from "./training-views.ts";
@@ -24,6 +26,7 @@ export class HeadObjective implements Objective {
   readonly samplesPerStep: number;
   readonly #options: HeadObjectiveOptions;
   readonly #program: HeadProgram;
+  readonly #batches = new NextBatch((step) => this.#batchAt(step));
 
   private constructor(options: HeadObjectiveOptions, program: HeadProgram) {
     this.#options = options;
@@ -35,12 +38,14 @@ export class HeadObjective implements Objective {
   }
 
   static async create(options: HeadObjectiveOptions): Promise<HeadObjective> {
-    return new HeadObjective(options, await HeadProgram.create(options.shape));
+    return new HeadObjective(options, await HeadProgram.create(options.shape, shardingOf(options.shape.batch)));
   }
 
   async step(step: number): Promise<StepResult> {
     const values = new Map([...this.weights].map(([name, { data }]) => [name, data]));
-    return this.#program.run(values, this.#batchAt(step));
+    const running = this.#program.run(values, await this.#batches.take(step));
+    if (this.#program.shards > 1) this.#batches.prepare(step + 1);
+    return running;
   }
 
   dispose(): Promise<void> {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Rng } from "../../core/rng.ts";
+import type { CoSwinConfig } from "../../models/image-encoder/coswin.ts";
 import { TwoTower, type TwoTowerConfig } from "../../models/two-tower.ts";
+import { drawDropPath } from "../../nn/drop-path.ts";
 import { initialWeights, type Weights } from "../../nn/module.ts";
 import { ClassifierHead, type HeadInput, headLogits } from "./classifier-head.ts";
 import { type ClassLoss, type HeadBatch, HeadProgram, headPrefix } from "./head-program.ts";
@@ -94,6 +96,44 @@ describe("HeadProgram", () => {
       expect(Math.abs(slope / (2 * step) - along), name).toBeLessThan(2e-3 + 0.02 * Math.abs(along));
     }
     await program.dispose();
+  });
+
+  it("adds up to the same from three parts side by side, with branches dropped by picture", async () => {
+    const image = {
+      ...{ kind: "coswin", imageSize: size, width: 8, depths: [1, 1], headWidth: 4, window: 2, mlpRatio: 2 },
+      ...{ activation: "gelu", embedding: "convolution", stemKernel: 3, stemStride: 2, dropPath: 0.5 },
+      ...{ mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] },
+    } as const satisfies CoSwinConfig;
+    const model = new TwoTower({ ...architecture, image });
+    const inputs = model.imageEncoder.features;
+    const head = new ClassifierHead(inputs, classes);
+    const weights: Weights = initialWeights(model, 3);
+    for (const [name, data] of initialWeights(head, 4)) weights.set(headPrefix + name, data);
+    const isLearnt = (name: string) => !name.startsWith("text") && !name.startsWith("logit");
+    const shape = {
+      ...{ model, head, input: { kind: "pooled" } as const, loss: "softmax" as const, imageSize: size, batch, classes },
+      ...{ inputs, isLearnt, frozen: weights, dropPath: true, dropout: false, recompute: false },
+    };
+    const rng = new Rng(8);
+    const data: HeadBatch = {
+      pixels: Uint8Array.from({ length: batch * size * size * 3 }, () => rng.int(256)),
+      targets: Float32Array.from({ length: batch * classes }, (_, i) => (i % (classes + 1) === 0 ? 1 : 0)),
+      rowWeights: new Float32Array(batch).fill(1 / batch),
+      dropPath: drawDropPath(model.imageEncoder.dropRates, batch, rng),
+    };
+    expect(new Set(data.dropPath).size).toBeGreaterThan(1);
+    const whole = await HeadProgram.create(shape);
+    const parts = await HeadProgram.create(shape, { shards: batch, threads: 1 });
+    const learnt = new Map([...whole.learnt.keys()].map((name) => [name, weights.get(name) as Float32Array]));
+    const [expected, found] = [await whole.run(learnt, data), await parts.run(learnt, data)];
+    expect(found.loss).toBeCloseTo(expected.loss, 5);
+    for (const [name, gradient] of found.gradients) {
+      const reference = expected.gradients.get(name) as Float32Array;
+      const worst = Math.max(...gradient.map((value, i) => Math.abs(value - reference[i])));
+      expect(worst, name).toBeLessThan(1e-5 + 1e-3 * Math.max(...reference.map(Math.abs)));
+    }
+    await whole.dispose();
+    await parts.dispose();
   });
 
   it("gives the loss worked out by hand, filling left out", async () => {

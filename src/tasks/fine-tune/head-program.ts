@@ -6,7 +6,8 @@ import { input, type Parameter, type Tensor } from "../../graph/tensor.ts";
 import type { TwoTower } from "../../models/two-tower.ts";
 import { DropPath } from "../../nn/drop-path.ts";
 import { namedParameters } from "../../nn/module.ts";
-import { compile, type FeedData, type Program } from "../../runtime/program.ts";
+import type { FeedData } from "../../runtime/program.ts";
+import { ShardedProgram, type Sharding } from "../../runtime/sharded-program.ts";
 import { type ClassifierHead, type HeadInput, headFeatures } from "./classifier-head.ts";
 
 /** How class scores become a loss: one class a picture, or any number of them. */
@@ -62,19 +63,23 @@ export function classLoss(logits: Tensor, targets: Tensor, weights: Tensor, kind
   return sum(mul(rows, weights));
 }
 
-/** Loss and gradients of a classifier and its tower, as one program for one shape of batch. */
+/** Loss and gradients of a classifier and its tower, as one program for one shape of batch or of equal parts of one. */
 export class HeadProgram {
   /** The learnt parameters that the loss depends on. */
   readonly learnt: ReadonlyMap<string, Parameter>;
-  readonly #program: Program;
+  readonly #program: ShardedProgram;
+  readonly #shape: HeadStepShape;
 
-  private constructor(program: Program, learnt: ReadonlyMap<string, Parameter>) {
+  private constructor(program: ShardedProgram, shape: HeadStepShape, learnt: ReadonlyMap<string, Parameter>) {
     this.#program = program;
+    this.#shape = shape;
     this.learnt = learnt;
   }
 
-  static async create(shape: HeadStepShape): Promise<HeadProgram> {
-    const { model, head, imageSize, batch, classes, isLearnt, recompute } = shape;
+  /** One part in all threads if `sharding` is left out. */
+  static async create(shape: HeadStepShape, sharding?: Sharding): Promise<HeadProgram> {
+    const { model, head, imageSize, classes, isLearnt, recompute } = shape;
+    const batch = shape.batch / (sharding?.shards ?? 1);
     const pixels = input("pixels", [batch, imageSize, imageSize, 3], "uint8");
     const rates = model.imageEncoder.dropRates;
     const features = headFeatures(model, shape.input, pixels, {
@@ -97,7 +102,13 @@ export class HeadProgram {
       if (gradient) outputs[`gradient/${name}`] = gradient;
     }
     const weights = new Map([...shape.frozen].filter(([name]) => !isLearnt(name)));
-    return new HeadProgram(await compile({ outputs, parameters, weights, recompute }), learnt);
+    const program = await ShardedProgram.create({ outputs, parameters, weights, recompute }, sharding);
+    return new HeadProgram(program, shape, learnt);
+  }
+
+  /** Parts of a batch that are run side by side, in other threads if there are several. */
+  get shards(): number {
+    return this.#program.shards;
   }
 
   /** @param weights  values of every learnt parameter */
@@ -105,10 +116,8 @@ export class HeadProgram {
     weights: ReadonlyMap<string, Float32Array>,
     batch: HeadBatch,
   ): Promise<{ loss: number; gradients: Map<string, Float32Array>; engineMs: number }> {
-    const feeds = new Map<string, FeedData>(weights);
-    for (const [name, data] of Object.entries(batch)) if (data) feeds.set(name, data);
     const started = performance.now();
-    const outputs = await this.#program.run(feeds);
+    const outputs = await this.#program.run(weights, this.#partsOf(batch));
     const engineMs = performance.now() - started;
     const found = new Map(
       [...this.learnt.keys()].map((name) => [name, outputs[`gradient/${name}`] as Float32Array] as const),
@@ -119,4 +128,25 @@ export class HeadProgram {
   dispose(): Promise<void> {
     return this.#program.dispose();
   }
+
+  #partsOf(batch: HeadBatch): Map<string, FeedData>[] {
+    const { shards } = this.#program;
+    const fed = Object.entries(batch).filter((entry): entry is [string, FeedData] => entry[1] !== undefined);
+    return Array.from({ length: shards }, (_, part) => {
+      const first = (part * this.#shape.batch) / shards;
+      const end = ((part + 1) * this.#shape.batch) / shards;
+      return new Map(fed.map(([name, data]) => [name, rowsOf(name, data, this.#shape.batch, first, end)]));
+    });
+  }
+}
+
+/** The values of a batch's rows from `first` to `end`; stochastic depth has its rows across. */
+function rowsOf(name: string, data: FeedData, batch: number, first: number, end: number): FeedData {
+  const width = data.length / batch;
+  if (name !== "dropPath") return data.subarray(first * width, end * width);
+  const columns = new Float32Array(width * (end - first));
+  for (let branch = 0; branch < width; branch++) {
+    columns.set((data as Float32Array).subarray(branch * batch + first, branch * batch + end), branch * (end - first));
+  }
+  return columns;
 }
