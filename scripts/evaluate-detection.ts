@@ -13,10 +13,11 @@ import { loadModel } from "../src/zoo/load-model.ts";
  * output folder, from the ledger there. Stopped or killed, the same command goes on.
  *
  * npm run evaluate-detection -- --data DATA --out DIR [--detector NAME|DIR] [--model NAME] [--sets a,b] [--shots 0,1,full]
- *   [--seeds 3,30,300] [--side N] [--shot-steps N[,N…]] [--steps N[,N…]] [--batch N] [--learning-rate R] [--augment NAME] [--fast]
+ *   [--seeds 3,30,300] [--side N] [--shot-epochs N[,N…]] [--shot-steps N[,N…]] [--steps N[,N…]] [--batch N] [--learning-rate R] [--augment NAME] [--fast]
  *
  * Zero-shot needs a detector that finds objects of any kind: the bundled one unless `--detector` names another. The tunings
- * start from it. `--shot-steps` and `--steps`, of the tunings on few and on all pictures, are one number or one a set. `--fast` only shows that everything
+ * start from it. `--shot-epochs` with the least number of `--shot-steps`, and `--steps`, of the tunings on few and on all pictures, are one
+ * number or one a set. `--fast` only shows that everything
  * runs.
  */
 const { values } = parseArgs({
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     shots: { type: "string", default: "0,1,3,5,10,full" },
     seeds: { type: "string", default: "3,30,300" },
     side: { type: "string", default: "192" },
+    "shot-epochs": { type: "string", default: "16,40,40,20" },
     "shot-steps": { type: "string", default: "40,100,100,100" },
     steps: { type: "string", default: "300,800,1200,1200" },
     batch: { type: "string", default: "4" },
@@ -50,13 +52,15 @@ process.once("SIGTERM", () => stopping.abort(new Error("stopped")));
 
 const sets = values.sets.split(",");
 const steps = perSet("steps");
+const shotEpochs = perSet("shot-epochs");
 const shotSteps = perSet("shot-steps");
 for (const [i, set] of sets.entries()) {
   if (stopping.signal.aborted) break;
   const words = [
     ...["exposure", "detection", join(values.data, set), "--ledger", ledger, "--runs", join(out, "runs")],
     ...["--model", values.model, "--side", values.fast ? "128" : values.side, "--seeds", values.seeds],
-    ...["--shots", values.shots, "--shot-steps", values.fast ? "10" : (shotSteps[i] as string)],
+    ...["--shots", values.shots, "--shot-epochs", values.fast ? "0" : (shotEpochs[i] as string)],
+    ...["--shot-steps", values.fast ? "10" : (shotSteps[i] as string)],
     ...["--steps", values.fast ? "30" : (steps[i] as string), "--batch", values.batch, "--augment", values.augment],
     ...["--learning-rate", values["learning-rate"]],
     ...(values.detector === undefined ? [] : ["--detector", values.detector]),
@@ -70,7 +74,7 @@ for (const [i, set] of sets.entries()) {
 }
 
 /** One value for each set from a list of as many or of one. */
-function perSet(option: "steps" | "shot-steps"): string[] {
+function perSet(option: "steps" | "shot-steps" | "shot-epochs"): string[] {
   const list = values[option].split(",");
   if (list.length === 1) return sets.map(() => list[0] as string);
   if (list.length === sets.length) return list;

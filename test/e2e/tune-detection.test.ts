@@ -157,7 +157,20 @@ describe("florence tune detection", () => {
     const ledger = join(folder, "exposure.jsonl");
     const line = [
       ...["exposure", "detection", join(folder, "boxes"), "--detector", join(folder, "start"), "--ledger", ledger],
-      ...["--runs", join(folder, "runs"), "--shots", "1,full", "--seeds", "3,30", "--shot-steps", "2", "--steps", "3"],
+      ...[
+        "--runs",
+        join(folder, "runs"),
+        "--shots",
+        "1,full",
+        "--seeds",
+        "3,30",
+        "--shot-steps",
+        "2",
+        "--shot-epochs",
+        "1",
+        "--steps",
+        "3",
+      ],
       ...["--batch", "4", "--json"],
     ];
     const first = await florence(...line);

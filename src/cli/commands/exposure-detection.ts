@@ -8,7 +8,14 @@ import type { LedgerEntry } from "../../evaluation/ledger-entry.ts";
 import { exposureCurveSvg } from "../../evaluation/report/exposure-curve.ts";
 import { exposureVerdict } from "../../evaluation/report/exposure-section.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
-import { addJsonOption, defineCommand, integerBetween, type JsonOption, wholeNumbersFrom } from "../command.ts";
+import {
+  addJsonOption,
+  defineCommand,
+  integerBetween,
+  type JsonOption,
+  numberBetween,
+  wholeNumbersFrom,
+} from "../command.ts";
 import {
   addRecipeOptions,
   addStartOptions,
@@ -26,6 +33,7 @@ interface ExposureDetectionOptions extends JsonOption, DetectionRecipeOptions, S
   readonly split: string;
   readonly shots: readonly Exposure[];
   readonly shotSteps: number;
+  readonly shotEpochs: number;
   readonly seeds: readonly number[];
   readonly ledger: string;
   readonly runs: string;
@@ -50,7 +58,8 @@ export const exposureDetectionCommand = defineCommand<[string], ExposureDetectio
     addStartOptions(command);
     command.option("--split <name>", "train, val or test", "test");
     command.option("--shots <list>", "pictures a class, 0 for none, full for all", exposuresFrom(0), allShots);
-    command.option("--shot-steps <n>", "updates of a few-shot tuning", integerBetween(1, 1e6), 60);
+    command.option("--shot-epochs <n>", "passes of a few-shot tuning over its pictures", numberBetween(0, 10_000), 40);
+    command.option("--shot-steps <n>", "its updates at least", integerBetween(1, 1e6), 60);
     command.option("--seeds <list>", "of the subsets", wholeNumbersFrom(0), [3, 30, 300]);
     addRecipeOptions(command);
     command.option("--ledger <file>", "where scores are kept, one JSON object a line", defaultLedger);
@@ -64,7 +73,8 @@ export const exposureDetectionCommand = defineCommand<[string], ExposureDetectio
   async run(context, [path], options) {
     const set = await openReportedSet(context, path, options.strict ?? false);
     const start = await tuningStart(context, options, set.classes);
-    const { shotSteps } = options;
+    const { shotSteps, shotEpochs, batch } = options;
+    const stepsOn = (pictures: number): number => Math.max(shotSteps, Math.ceil((shotEpochs * pictures) / batch));
     const detector = startingDetector(options);
     const zeroShot =
       options.shots.includes(0) && detector !== undefined
@@ -86,7 +96,7 @@ export const exposureDetectionCommand = defineCommand<[string], ExposureDetectio
         ...{ set, start, split: options.split, shots: options.shots, seeds: options.seeds },
         ...(zeroShot ? { zeroShot: { detector: zeroShot.finds, protocol: zeroShot.protocol } } : {}),
         recipeOf: (exposure, seed, pictures) =>
-          recipeFrom(exposure === "full" ? options : { ...options, steps: shotSteps }, {
+          recipeFrom(exposure === "full" ? options : { ...options, steps: stepsOn(pictures) }, {
             ...{ pictures, seed },
             side: start.side,
           }),
