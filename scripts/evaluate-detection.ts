@@ -31,7 +31,7 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "3,30,300" },
     side: { type: "string", default: "192" },
     "shot-epochs": { type: "string", default: "16,40,40,20" },
-    "shot-steps": { type: "string", default: "40,100,100,100" },
+    "shot-steps": { type: "string", default: "40,100,60,100" },
     steps: { type: "string", default: "300,800,1200,1200" },
     batch: { type: "string", default: "4" },
     "learning-rate": { type: "string", default: "0.001" },
