@@ -30,7 +30,7 @@ const { values } = parseArgs({
     shots: { type: "string", default: "0,1,3,5,10,full" },
     seeds: { type: "string", default: "3,30,300" },
     side: { type: "string", default: "192" },
-    "shot-epochs": { type: "string", default: "16,40,16,20" },
+    "shot-epochs": { type: "string", default: "16,40,40,20" },
     "shot-steps": { type: "string", default: "40,100,40,100" },
     steps: { type: "string", default: "300,800,1200,1200" },
     batch: { type: "string", default: "4" },
