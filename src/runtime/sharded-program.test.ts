@@ -64,6 +64,7 @@ describe("shardingOf", () => {
     [5, 4, { shards: 1, threads: 4 }],
     [6, 4, { shards: 3, threads: 1 }],
     [1, 2, { shards: 1, threads: 2 }],
+    [128, 64, { shards: 4, threads: 16 }],
   ])("divides a batch of %i among %i processors", (size, threads, expected) => {
     expect(shardingOf(size, threads)).toEqual(expected);
   });

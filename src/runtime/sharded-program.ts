@@ -7,6 +7,9 @@ import { WorkerThread } from "./worker-thread.ts";
 
 const entry = new URL(import.meta.url.endsWith(".ts") ? "program-worker.ts" : "program-worker.js", import.meta.url);
 
+/** Each part has a copy of weights and gradients, which are added up in one thread. */
+const mostShards = 4;
+
 /** In how many equal parts a batch is computed at a time, and with how many threads each. */
 export interface Sharding {
   readonly shards: number;
@@ -14,13 +17,13 @@ export interface Sharding {
 }
 
 /**
- * As many parts of a batch as there are processors, if it can be divided so. Parts side by side are faster than one
+ * As many parts of a batch as there are processors, four at most, if it can be divided so. Parts side by side are faster than one
  * program in as many threads, which meet after every operator.
  *
  * @param threads  to be used in all: as `FLORENCE_THREADS` says, or all processors, if left out
  */
 export function shardingOf(batch: number, threads = defaultThreads() ?? availableParallelism()): Sharding {
-  let shards = Math.min(batch, threads);
+  let shards = Math.min(batch, threads, mostShards);
   while (batch % shards > 0) shards--;
   return { shards, threads: Math.floor(threads / shards) };
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { DetectionImage, DetectionSet } from "../data/detection/detection-set.ts";
-import { DetectionPictures, type PictureSource } from "../data/detection/picture-store.ts";
+import { DetectionPictures, pictureBoxes, type SetPictures } from "../data/detection/picture-store.ts";
 import type { DetectionClasses } from "../models/detection/atss-head.ts";
 import { Detector, type DetectorConfig, detectorPresets } from "../models/detection/detector.ts";
 import type { DetectionRecipe } from "../tasks/detection/detection-recipe.ts";
@@ -95,7 +95,7 @@ export function openTrainingPictures(
 export interface DetectionTuningOptions {
   readonly name: string;
   readonly set: DetectionSet;
-  readonly pictures: PictureSource; // of the set's training part, all or a subset
+  readonly pictures: SetPictures; // of the set's training part, all or a subset
   readonly subset: string; // what decided the subset, such as "full" or "3 shots, seed 30"
   readonly start: TuningStart;
   readonly recipe: DetectionRecipe;
@@ -119,7 +119,7 @@ export interface TunedDetector extends TrainedDetector {
  */
 export async function tuneDetector(options: DetectionTuningOptions): Promise<TunedDetector> {
   const { name, set, pictures, subset, start, recipe, runDir } = options;
-  const shares = classShares(pictures, set.classes.length);
+  const shares = classShares(pictures.images, set.classes.length);
   const { detector, weights } = start.detectorFor(set.classes.length, recipe.side, recipe.seed, shares);
   const trained = await trainDetector({
     name,
@@ -139,9 +139,9 @@ export async function tuneDetector(options: DetectionTuningOptions): Promise<Tun
 }
 
 /** How often an object is of each class, with one more of each so that none is at 0. */
-function classShares(pictures: PictureSource, classes: number): number[] {
+function classShares(images: readonly DetectionImage[], classes: number): number[] {
   const counts = new Array<number>(classes).fill(1);
-  for (let i = 0; i < pictures.count; i++) for (const { class: id } of pictures.picture(i).boxes) counts[id]++;
+  for (const box of images.flatMap(pictureBoxes)) if (!box.ignored) counts[box.class]++;
   const total = counts.reduce((a, b) => a + b, 0);
   return counts.map((count) => count / total);
 }

@@ -16,6 +16,11 @@ export interface PictureSource {
   picture(index: number): BoxedPicture;
 }
 
+/** Pictures of a set, with what the set says of each. */
+export interface SetPictures extends PictureSource {
+  readonly images: readonly DetectionImage[];
+}
+
 export interface PictureStoreOptions {
   readonly set: Pick<DetectionSet, "name" | "fingerprint" | "decode">;
   readonly images: readonly DetectionImage[];
@@ -40,7 +45,7 @@ type Index = z.infer<typeof indexSchema>;
  * Pictures of a detection set, decoded and made small once, so that no training step waits for a decoder. Kept in a file
  * by what they were made from, and in memory as well where they fit.
  */
-export class DetectionPictures implements PictureSource {
+export class DetectionPictures implements SetPictures {
   /** The pictures that decoded, in the order asked for. */
   readonly images: readonly DetectionImage[];
   /** The pictures that did not, each with its error. */
@@ -100,10 +105,14 @@ export class DetectionPictures implements PictureSource {
   }
 
   /** Some of the pictures as a source of their own, such as a k-shot subset; those that did not decode are left out. */
-  select(images: readonly DetectionImage[]): PictureSource {
+  select(images: readonly DetectionImage[]): SetPictures {
     const places = new Map(this.images.map(({ key }, i) => [key, i]));
     const chosen = images.flatMap(({ key }) => places.get(key) ?? []);
-    return { count: chosen.length, picture: (index) => this.picture(chosen[index] as number) };
+    return {
+      count: chosen.length,
+      images: chosen.map((index) => this.images[index] as DetectionImage),
+      picture: (index) => this.picture(chosen[index] as number),
+    };
   }
 
   close(): void {

@@ -9,6 +9,9 @@ import type { Linear } from "../../nn/linear.ts";
 import { TokenMap } from "../../nn/token-map.ts";
 import type { CoSwin } from "../image-encoder/coswin.ts";
 
+/** Any number of boxes. */
+const regionsAxis: DynamicAxis = { name: "regions", probes: [5, 7, 11], input: "boxes", axis: 1 };
+
 /** The image half of a two-tower model whose encoder gives maps. */
 export interface RegionEmbedder {
   readonly imageEncoder: CoSwin;
@@ -53,8 +56,7 @@ export function regionGraph(
   embedder: RegionEmbedder,
   { height, width, stride }: { readonly height: number; readonly width: number; readonly stride: number },
 ): DynamicGraph {
-  const regions: DynamicAxis = { name: "regions", probes: [5, 7, 11], input: "boxes", axis: 1 };
-  return withDynamicAxes([regions], ({ regions: count = 1 }) => {
+  return withDynamicAxes([regionsAxis], ({ regions: count = 1 }) => {
     const { levels } = embedder.imageEncoder.forward(input("pixels", [1, height, width, 3], "uint8"));
     const level = levels.at(-1) as TokenMap;
     return { embedding: embedRegions(embedder, level, input("boxes", [1, count, 4]), { stride }) };
@@ -71,8 +73,7 @@ export function levelRegionGraph(
   embedder: RegionEmbedder,
   { height, width, stride }: { readonly height: number; readonly width: number; readonly stride: number },
 ): DynamicGraph {
-  const regions: DynamicAxis = { name: "regions", probes: [5, 7, 11], input: "boxes", axis: 1 };
-  return withDynamicAxes([regions], ({ regions: count = 1 }) => {
+  return withDynamicAxes([regionsAxis], ({ regions: count = 1 }) => {
     const tokens = input("level", [1, height * width, embedder.imageEncoder.features]);
     const level = new TokenMap(tokens, height, width);
     return { embedding: embedRegions(embedder, level, input("boxes", [1, count, 4]), { stride }) };
