@@ -3,9 +3,11 @@ import { UserError } from "../core/errors.ts";
 import { detectorPresets } from "../models/detection/detector.ts";
 import {
   type DetectionAugmentationName,
+  type DetectionOptimizer,
   type DetectionRecipe,
   type DetectorFreeze,
   detectionAugmentations,
+  detectionOptimizers,
   detectionRecipe,
 } from "../tasks/detection/detection-recipe.ts";
 import {
@@ -25,6 +27,8 @@ export interface DetectionRecipeOptions {
   readonly steps?: number;
   readonly learningRate?: number;
   readonly encoderRate: number;
+  readonly optimizer: DetectionOptimizer;
+  readonly matrixRate: number;
   readonly average?: number;
   readonly freeze: DetectorFreeze;
   readonly frozenStages: number;
@@ -73,6 +77,12 @@ export function addRecipeOptions(command: Command): void {
   command.option("--steps <n>", "updates, instead of epochs", integerBetween(1, 1e9));
   command.option("--learning-rate <r>", "peak rate of the head (default: 1e-3)", numberBetween(1e-9, 10));
   command.option("--encoder-rate <f>", "factor on the rate for the image encoder", numberBetween(0, 10), 1);
+  command.addOption(
+    new Option("--optimizer <name>", "of the matrices of hidden layers; all else is AdamW's")
+      .choices(detectionOptimizers)
+      .default("adamw"),
+  );
+  command.option("--matrix-rate <f>", "factor on the rate for Muon's matrices", numberBetween(0, 1000), 20);
   command.option(
     "--average <d>",
     "keep a moving average of the weights with this decay",
@@ -101,6 +111,7 @@ export function recipeFrom(
   const { batch, epochs, freeze, frozenStages, augment: augmentation, learningRate, average } = options;
   return detectionRecipe({
     ...{ seed, batch, freeze, frozenStages, augmentation },
+    ...{ optimizer: options.optimizer, matrixRateScale: options.matrixRate },
     side: options.side ?? side ?? 192,
     steps: options.steps ?? Math.max(1, Math.ceil((epochs * pictures) / batch)),
     encoderRateScale: options.encoderRate,

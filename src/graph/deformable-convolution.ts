@@ -44,19 +44,35 @@ export function deformableConvolution(
   }
   const y = asOperator(x, deformation, weight, bias, all);
   const inputs = [x, deformation.offsets, deformation.factors, weight, ...(bias ? [bias] : [])];
-  const [convolved] = alias([y], inputs, ([g]) => {
-    if (!g) return [];
-    // Offsets are often made of x: the same values without their history, so that each gradient is a partial one.
-    const leaves = inputs.map((operand) => alias([operand], [], () => [])[0] as Tensor);
-    const [map, offsets, factors, kernels, shift] = leaves as [Tensor, Tensor, Tensor, Tensor, Tensor | undefined];
-    return gradientsOfMany([[asGathers(map, { offsets, factors }, kernels, shift, all), g]], leaves);
-  });
+  const [convolved] = alias([y], inputs, ([g]) => (g ? gradientsByPicture(inputs, g, all) : []));
   return convolved as Tensor;
 }
 
 interface Places {
   rows: number;
   columns: number;
+}
+
+/**
+ * Gradients of the sum of ⟨y, g⟩ by all inputs, one picture after the other: gathered taps are nine times as large as the
+ * map and are passed over a dozen times, and those of one picture are more likely to stay in the processor's cache.
+ */
+function gradientsByPicture(inputs: readonly Tensor[], g: Tensor, geometry: DeformableGeometry & Places): Tensor[] {
+  // Offsets are often made of x: the same values without their history, so that each gradient is a partial one.
+  const leaf = (tensor: Tensor): Tensor => alias([tensor], [], () => [])[0] as Tensor;
+  const [x, offsets, factors, ...shared] = inputs as [Tensor, Tensor, Tensor, Tensor];
+  const [weight, bias] = shared.map(leaf) as [Tensor, Tensor | undefined];
+  const found = Array.from({ length: g.shape[0] }, (_, picture) => {
+    const ownOf = (tensor: Tensor): Tensor => leaf(slice(tensor, 0, picture, picture + 1));
+    const [ownX, ownOffsets, ownFactors] = [x, offsets, factors].map(ownOf) as [Tensor, Tensor, Tensor];
+    const y = asGathers(ownX, { offsets: ownOffsets, factors: ownFactors }, weight, bias, geometry);
+    const leaves = [ownX, ownOffsets, ownFactors, weight, ...(bias ? [bias] : [])];
+    return gradientsOfMany([[y, ownOf(g)]], leaves) as Tensor[];
+  });
+  return inputs.map((_, at) => {
+    const parts = found.map((ofPicture) => ofPicture[at] as Tensor);
+    return at < 3 ? concat(parts, 0) : parts.reduce(add);
+  });
 }
 
 function checkedPlaces(x: Tensor, deformation: Deformation, weight: Tensor, geometry: DeformableGeometry): Places {

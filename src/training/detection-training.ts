@@ -4,12 +4,14 @@ import type { WeightTensor } from "../io/safetensors.ts";
 import type { Detector } from "../models/detection/detector.ts";
 import type { Weights } from "../nn/module.ts";
 import { DetectionObjective } from "../tasks/detection/detection-objective.ts";
-import { type DetectionRecipe, isLearntByDetection } from "../tasks/detection/detection-recipe.ts";
+import { type DetectionRecipe, isHiddenInDetector, isLearntByDetection } from "../tasks/detection/detection-recipe.ts";
 import { TrainingBatches, type TrainingSource } from "../tasks/detection/training-batches.ts";
 import { AdamW } from "./adamw.ts";
 import { hashConfig } from "./checkpoint.ts";
 import { curveOf, writeLossCurve } from "./loss-curve.ts";
 import { MetricsLog, readMetrics } from "./metrics-log.ts";
+import { Muon } from "./muon.ts";
+import type { TensorMap } from "./optimizer.ts";
 import { type StepReport, train } from "./trainer.ts";
 
 /** A step of a detector's training: the loop's report and the parts of the loss. */
@@ -78,11 +80,7 @@ export async function trainDetector(options: DetectionTrainingOptions): Promise<
   try {
     const summary = await train({
       objective,
-      optimizer: new AdamW(weights, {
-        weightDecay: recipe.weightDecay,
-        clipNorm: recipe.clipNorm,
-        learningRateScale: (name) => (name.startsWith("imageEncoder.") ? recipe.encoderRateScale : 1),
-      }),
+      optimizer: await createOptimizer(recipe, weights),
       runDir,
       totalSteps: recipe.steps,
       schedule: {
@@ -120,6 +118,17 @@ export async function trainDetector(options: DetectionTrainingOptions): Promise<
     await objective.dispose();
     await drawCurve(options);
   }
+}
+
+function createOptimizer(recipe: DetectionRecipe, weights: TensorMap): AdamW | Promise<Muon> {
+  const { optimizer, matrixRateScale, weightDecay, clipNorm, encoderRateScale } = recipe;
+  const learningRateScale = (name: string): number => (name.startsWith("imageEncoder.") ? encoderRateScale : 1);
+  const adamw = { weightDecay, clipNorm, learningRateScale };
+  if (optimizer === "adamw") return new AdamW(weights, adamw);
+  return Muon.create(weights, {
+    ...{ rateScale: matrixRateScale, weightDecay, learningRateScale, adamw },
+    isHiddenMatrix: isHiddenInDetector,
+  });
 }
 
 /** Copies of what is learnt, and the rest as it is. */

@@ -61,6 +61,21 @@ describe("Muon", () => {
     expect(Math.hypot(...(await moved("x", [6, 4], turned))) / norm).toBeCloseTo(Math.sqrt(6 / 4), 3);
   });
 
+  it("moves each matrix at its own factor on the rate", async () => {
+    const moved = async (learningRateScale?: MuonOptions["learningRateScale"]) => {
+      const weights = new Map([...tensors("start")].filter(([name]) => name !== "bias"));
+      const before = copyOf(weights);
+      const plain = { ...options, weightDecay: 0, ...(learningRateScale ? { learningRateScale } : {}) };
+      await (await Muon.create(weights, plain)).step(gradientsOf("gradient"), 0.01);
+      const lengthOf = (name: string) =>
+        Math.hypot(...(weights.get(name) as WeightTensor).data.map((v, i) => v - (before.get(name)?.data[i] ?? 0)));
+      return { wide: lengthOf("wide"), tall: lengthOf("tall") };
+    };
+    const [one, scaled] = [await moved(), await moved((name) => (name === "wide" ? 0.1 : 1))];
+    expect(scaled.wide / one.wide).toBeCloseTo(0.1, 3);
+    expect(scaled.tall).toBe(one.tall);
+  });
+
   it("decays hidden matrices alone", async () => {
     const weights = tensors("start");
     const before = copyOf(weights);

@@ -12,6 +12,8 @@ export interface MuonOptions {
   readonly weightDecay?: number; // of the matrices, per unit of the common learning rate
   /** Which parameters are matrices of hidden layers. */
   readonly isHiddenMatrix: (name: string, shape: readonly number[]) => boolean;
+  /** Factor on the rate of a hidden matrix. Default: 1 for all. */
+  readonly learningRateScale?: (name: string, shape: readonly number[]) => number;
   /** For all other parameters. */
   readonly adamw: AdamWOptions;
 }
@@ -23,7 +25,7 @@ interface Slot {
   readonly weights: Float32Array;
   readonly momentum: Float32Array;
   readonly direction: Float32Array;
-  readonly gain: number; // evens out the size of updates between tall and wide matrices
+  readonly rateScale: number; // with what evens out the size of updates between tall and wide matrices
 }
 
 /**
@@ -37,7 +39,7 @@ export class Muon implements Optimizer {
   readonly #slots: readonly Slot[];
   readonly #state: Map<string, WeightTensor>;
   readonly #program: Program;
-  readonly #options: Required<Pick<MuonOptions, "rateScale" | "momentum" | "weightDecay">>;
+  readonly #options: Required<Pick<MuonOptions, "momentum" | "weightDecay">>;
 
   private constructor(
     adamw: AdamW,
@@ -50,8 +52,8 @@ export class Muon implements Optimizer {
     this.#rest = rest;
     this.#slots = slots;
     this.#program = program;
-    const { rateScale, momentum = 0.95, weightDecay = 0 } = options;
-    this.#options = { rateScale, momentum, weightDecay };
+    const { momentum = 0.95, weightDecay = 0 } = options;
+    this.#options = { momentum, weightDecay };
     this.#state = new Map(adamw.state());
     for (const { name, momentum: data } of slots) this.#state.set(`momentum/${name}`, { shape: [data.length], data });
   }
@@ -60,6 +62,7 @@ export class Muon implements Optimizer {
     const rest = new Map<string, WeightTensor>();
     const slots: Slot[] = [];
     const outputs: Record<string, Tensor> = {};
+    const scaleOf = options.learningRateScale ?? (() => 1);
     for (const [name, tensor] of parameters) {
       const { shape, data } = tensor;
       if (!options.isHiddenMatrix(name, shape)) {
@@ -73,7 +76,7 @@ export class Muon implements Optimizer {
         weights: data,
         momentum: new Float32Array(data.length),
         direction: new Float32Array(data.length),
-        gain: Math.sqrt(Math.max(1, rows / columns)),
+        rateScale: options.rateScale * scaleOf(name, shape) * Math.sqrt(Math.max(1, rows / columns)),
       });
       outputs[directionPrefix + name] = orthogonalization(input(name, [rows, columns]));
     }
@@ -99,10 +102,10 @@ export class Muon implements Optimizer {
     const started = performance.now();
     const directions = await this.#program.run(feeds);
     const engineMs = performance.now() - started;
-    for (const { name, weights, gain } of this.#slots) {
+    for (const { name, weights, rateScale } of this.#slots) {
       const direction = directions[directionPrefix + name] as Float32Array;
       const keep = 1 - learningRate * this.#options.weightDecay;
-      const rate = learningRate * this.#options.rateScale * gain;
+      const rate = learningRate * rateScale;
       for (let i = 0; i < weights.length; i++) weights[i] = weights[i] * keep - rate * direction[i];
     }
     return { ...report, gradientNorm: Math.hypot(report.gradientNorm, hiddenNorm), engineMs };

@@ -3,6 +3,11 @@ import type { DetectionAugmentation } from "./training-batches.ts";
 /** What of a detector stays as it is: nothing, the encoder, or all but the head's three maps. */
 export type DetectorFreeze = "none" | "encoder" | "neck";
 
+/** What updates the matrices and kernels within encoder, pyramid and Dynamic Head; all else is AdamW's. */
+export type DetectionOptimizer = "adamw" | "muon";
+
+export const detectionOptimizers: readonly DetectionOptimizer[] = ["adamw", "muon"];
+
 /** How a detector is trained: data, not a loop. */
 export interface DetectionRecipe {
   readonly seed: number;
@@ -13,6 +18,8 @@ export interface DetectionRecipe {
   readonly learningRate: number; // peak, of the head
   readonly finalLearningRate: number;
   readonly encoderRateScale: number; // factor on the rate for the encoder
+  readonly optimizer: DetectionOptimizer;
+  readonly matrixRateScale: number; // Muon: factor on the rate for the matrices
   readonly weightDecay: number;
   readonly clipNorm: number;
   readonly averageDecay: number | undefined; // of the moving average that is kept; the last weights if undefined
@@ -53,6 +60,8 @@ export function detectionRecipe({
     learningRate: 1e-3,
     finalLearningRate: 0,
     encoderRateScale: 0.3,
+    optimizer: "adamw",
+    matrixRateScale: 20,
     weightDecay: 0.05,
     clipNorm: 10,
     averageDecay: undefined,
@@ -72,4 +81,15 @@ export function isLearntByDetection(name: string, { freeze, frozenStages }: Dete
   if (frozenStages === 0) return true;
   const stage = /^imageEncoder\.stages\.(\d+)\./.exec(name);
   return stage !== null && Number(stage[1]) >= frozenStages;
+}
+
+const hiddenLayers = [
+  /^imageEncoder\.stages\.\d+\.(blocks\.\d+|downsample)\.(attn\.qkv|attn\.proj|mlp\.fc[12]|conv[12]|proj|reduction)\.weight$/,
+  /^pyramid\.(laterals|outputs|further)\.\d+\.weight$/,
+  /^dynamicHead\.blocks\.\d+\.(own|finer|coarser)\.weight$/,
+];
+
+/** Matrices and kernels of hidden layers, which Muon updates: not the stem, the deformations, the gates and the head's maps. */
+export function isHiddenInDetector(name: string): boolean {
+  return hiddenLayers.some((layer) => layer.test(name));
 }
