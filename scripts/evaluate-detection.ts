@@ -34,8 +34,9 @@ const { values } = parseArgs({
     "shot-steps": { type: "string", default: "40,100,40,100" },
     steps: { type: "string", default: "300,800,1200,1200" },
     batch: { type: "string", default: "4" },
-    "learning-rate": { type: "string", default: "0.001" },
-    augment: { type: "string", default: "light" },
+    "learning-rate": { type: "string" },
+    augment: { type: "string" },
+    average: { type: "string" },
     fast: { type: "boolean", default: false },
   },
 });
@@ -61,9 +62,10 @@ for (const [i, set] of sets.entries()) {
     ...["--model", values.model, "--side", values.fast ? "128" : values.side, "--seeds", values.seeds],
     ...["--shots", values.shots, "--shot-epochs", values.fast ? "0" : (shotEpochs[i] as string)],
     ...["--shot-steps", values.fast ? "10" : (shotSteps[i] as string)],
-    ...["--steps", values.fast ? "30" : (steps[i] as string), "--batch", values.batch, "--augment", values.augment],
-    ...["--learning-rate", values["learning-rate"]],
-    ...(values.detector === undefined ? [] : ["--detector", values.detector]),
+    ...["--steps", values.fast ? "30" : (steps[i] as string), "--batch", values.batch],
+    ...(["learning-rate", "augment", "average", "detector"] as const).flatMap((option) =>
+      values[option] === undefined ? [] : [`--${option}`, values[option]],
+    ),
   ];
   console.error(`florence ${words.join(" ")}`);
   const { stdout, stderr, env } = process;

@@ -32,7 +32,7 @@ export interface DetectionRecipeOptions {
   readonly average?: number;
   readonly freeze: DetectorFreeze;
   readonly frozenStages: number;
-  readonly augment: DetectionAugmentationName;
+  readonly augment?: DetectionAugmentationName;
 }
 
 /** Where a detector's tuning starts: at a detector, or at a model's image encoder with a new pyramid and head. */
@@ -75,7 +75,11 @@ export function addRecipeOptions(command: Command): void {
   command.option("--batch <n>", "pictures an update", integerBetween(1, 1024), 4);
   command.option("--epochs <n>", "passes over the training pictures", numberBetween(0.001, 10_000), 12);
   command.option("--steps <n>", "updates, instead of epochs", integerBetween(1, 1e9));
-  command.option("--learning-rate <r>", "peak rate of the head (default: 1e-3)", numberBetween(1e-9, 10));
+  command.option(
+    "--learning-rate <r>",
+    `peak rate of the head (default: ${manyPictures.learningRate}, on fewer than ${few} pictures ${fewPictures.learningRate})`,
+    numberBetween(1e-9, 10),
+  );
   command.option("--encoder-rate <f>", "factor on the rate for the image encoder", numberBetween(0, 10), 1);
   command.addOption(
     new Option("--optimizer <name>", "of the matrices of hidden layers; all else is AdamW's")
@@ -95,9 +99,20 @@ export function addRecipeOptions(command: Command): void {
   );
   command.option("--frozen-stages <n>", "first stages of the encoder that stay as they are", integerBetween(0, 16), 0);
   command.addOption(
-    new Option("--augment <name>", "augmentation").choices(Object.keys(detectionAugmentations)).default("light"),
+    new Option(
+      "--augment <name>",
+      `augmentation (default: ${manyPictures.augmentation}, on fewer than ${few} pictures ${fewPictures.augmentation})`,
+    ).choices(Object.keys(detectionAugmentations)),
   );
 }
+
+/**
+ * What few pictures want, measured on potholes (docs/detection.md): at the rate of many, a detector tuned on one picture
+ * finds less than it did before.
+ */
+const few = 100;
+const fewPictures = { learningRate: 2e-4, augmentation: "medium" } as const;
+const manyPictures = { learningRate: 1e-3, augmentation: "light" } as const;
 
 function sideFrom(text: string): number {
   return integerBetween(32, 4096)(text);
@@ -108,14 +123,16 @@ export function recipeFrom(
   options: DetectionRecipeOptions,
   { pictures, side, seed }: { readonly pictures: number; readonly side: number | undefined; readonly seed: number },
 ): DetectionRecipe {
-  const { batch, epochs, freeze, frozenStages, augment: augmentation, learningRate, average } = options;
+  const { batch, epochs, freeze, frozenStages, average } = options;
+  const { learningRate, augmentation } = pictures < few ? fewPictures : manyPictures;
   return detectionRecipe({
-    ...{ seed, batch, freeze, frozenStages, augmentation },
+    ...{ seed, batch, freeze, frozenStages },
+    augmentation: options.augment ?? augmentation,
+    learningRate: options.learningRate ?? learningRate,
     ...{ optimizer: options.optimizer, matrixRateScale: options.matrixRate },
     side: options.side ?? side ?? 192,
     steps: options.steps ?? Math.max(1, Math.ceil((epochs * pictures) / batch)),
     encoderRateScale: options.encoderRate,
-    ...(learningRate === undefined ? {} : { learningRate }),
     ...(average === undefined ? {} : { averageDecay: average }),
   });
 }
