@@ -27,6 +27,7 @@ export interface DetectionRecipeOptions {
   readonly steps?: number;
   readonly learningRate?: number;
   readonly encoderRate: number;
+  readonly classifierRate: number;
   readonly optimizer: DetectionOptimizer;
   readonly matrixRate: number;
   readonly average?: number;
@@ -81,6 +82,7 @@ export function addRecipeOptions(command: Command): void {
     numberBetween(1e-9, 10),
   );
   command.option("--encoder-rate <f>", "factor on the rate for the image encoder", numberBetween(0, 10), 1);
+  command.option("--classifier-rate <f>", "factor on the rate for the map to classes", numberBetween(0, 1000), 1);
   command.addOption(
     new Option("--optimizer <name>", "of the matrices of hidden layers; all else is AdamW's")
       .choices(detectionOptimizers)
@@ -133,6 +135,7 @@ export function recipeFrom(
     side: options.side ?? side ?? 192,
     steps: options.steps ?? Math.max(1, Math.ceil((epochs * pictures) / batch)),
     encoderRateScale: options.encoderRate,
+    classifierRateScale: options.classifierRate,
     ...(average === undefined ? {} : { averageDecay: average }),
   });
 }

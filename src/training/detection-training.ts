@@ -121,8 +121,11 @@ export async function trainDetector(options: DetectionTrainingOptions): Promise<
 }
 
 function createOptimizer(recipe: DetectionRecipe, weights: TensorMap): AdamW | Promise<Muon> {
-  const { optimizer, matrixRateScale, weightDecay, clipNorm, encoderRateScale } = recipe;
-  const learningRateScale = (name: string): number => (name.startsWith("imageEncoder.") ? encoderRateScale : 1);
+  const { optimizer, matrixRateScale, weightDecay, clipNorm, encoderRateScale, classifierRateScale } = recipe;
+  const learningRateScale = (name: string): number => {
+    if (name.startsWith("imageEncoder.")) return encoderRateScale;
+    return name.startsWith("head.classifier.") ? classifierRateScale : 1;
+  };
   const adamw = { weightDecay, clipNorm, learningRateScale };
   if (optimizer === "adamw") return new AdamW(weights, adamw);
   return Muon.create(weights, {

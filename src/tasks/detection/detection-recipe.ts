@@ -18,6 +18,7 @@ export interface DetectionRecipe {
   readonly learningRate: number; // peak, of the head
   readonly finalLearningRate: number;
   readonly encoderRateScale: number; // factor on the rate for the encoder
+  readonly classifierRateScale: number; // factor on the rate for the map to classes
   readonly optimizer: DetectionOptimizer;
   readonly matrixRateScale: number; // Muon: factor on the rate for the matrices
   readonly weightDecay: number;
@@ -60,6 +61,7 @@ export function detectionRecipe({
     learningRate: 1e-3,
     finalLearningRate: 0,
     encoderRateScale: 0.3,
+    classifierRateScale: 1,
     optimizer: "adamw",
     matrixRateScale: 20,
     weightDecay: 0.05,
