@@ -5,10 +5,11 @@ import type { DynamicGraph } from "../graph/dynamic-axes.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
 import { imageTowerGraph, textLengthOf, textTowerGraph, textTreeGraph } from "../models/tower-graphs.ts";
 import { TwoTower } from "../models/two-tower.ts";
-import { namedParameters } from "../nn/module.ts";
-import { InferenceSession } from "../runtime/inference-session.ts";
+import { namedParameters, type Weights } from "../nn/module.ts";
+import { InferenceSession, type SessionFile } from "../runtime/inference-session.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
+import { type ImageRun, type ImagesPayload, runImages } from "./image-run.ts";
 import { givesRegions, RegionEngine, type RegionRun } from "./region-engine.ts";
 import { embedTokenized } from "./text-batches.ts";
 import { embedTextTrees, feedsOfTree } from "./text-trees.ts";
@@ -23,6 +24,8 @@ export interface ModelFacts {
   readonly scoring: Scoring;
   readonly preprocessing: Checkpoint["preprocessing"];
   readonly givesRegions: boolean;
+  /** Values in the image tower's weights. */
+  readonly imageParameters: number;
 }
 
 export interface EngineOptions {
@@ -32,8 +35,6 @@ export interface EngineOptions {
   /** Side of the square that pictures become, if not the model's own. */
   readonly imageSize?: number | undefined;
 }
-
-export type ImageOutput = "embedding" | "features";
 
 type Tower = "image" | "text";
 
@@ -66,6 +67,7 @@ export class ModelEngine {
       scoring: bias === undefined ? { kind: "softmax" } : { kind: "sigmoid", bias },
       preprocessing,
       givesRegions: givesRegions(architecture),
+      imageParameters: countOf(weights, "image"),
     };
   }
 
@@ -74,14 +76,20 @@ export class ModelEngine {
     return new ModelEngine(folder, await readCheckpoint(folder, options), options);
   }
 
-  /**
-   * @param pixels  [count, size, size, 3] uint8
-   * @returns       [count, D] or [count, F]
-   */
-  async images(pixels: Uint8Array, count: number, output: ImageOutput): Promise<Float32Array> {
+  async images(payload: ImagesPayload): Promise<ImageRun> {
     const { size } = this.#checkpoint.preprocessing;
-    const session = await this.#session("image", () => imageTowerGraph(this.#tower, size));
-    return session.run({ pixels: { data: pixels, dims: [count, size, size, 3] } }, output);
+    return runImages(await this.#session("image", () => imageTowerGraph(this.#tower, size)), size, payload);
+  }
+
+  /**
+   * The image tower for sessions in other threads. Its weights are in memory that threads share, and not kept here: most
+   * who ask for it never use the session that this engine could make of them.
+   */
+  async imageTower(): Promise<SessionFile> {
+    const graph = imageTowerGraph(this.#tower, this.#checkpoint.preprocessing.size);
+    const { bytes, external } = this.#encode(graph, await this.#weightsOf("image"));
+    this.#drop("image");
+    return { bytes, external: external.map(({ path, data }) => ({ path, data: shared(data) })) };
   }
 
   /** Boxes of one picture of any size. @returns  [R, D] */
@@ -131,15 +139,42 @@ export class ModelEngine {
 
   /** The runtime keeps its own, packed copy of the weights, so ours are dropped. */
   async #load(tower: Tower, graph: DynamicGraph): Promise<InferenceSession> {
-    const { weights } = this.#checkpoint;
-    const { precision, threads } = this.#options;
-    const parameters = namedParameters(this.#tower);
-    const form = { precision, externalWeights: true, inference: true };
-    const encoded = encodeOnnx({ ...graph, parameters, weights, ...form });
-    const session = await InferenceSession.load(encoded, threads);
-    for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);
+    const encoded = this.#encode(graph, await this.#weightsOf(tower));
+    const session = await InferenceSession.load(encoded, this.#options.threads);
+    this.#drop(tower);
     return session;
   }
+
+  #encode(graph: DynamicGraph, weights: Weights): SessionFile {
+    const parameters = namedParameters(this.#tower);
+    const { precision } = this.#options;
+    return encodeOnnx({ ...graph, parameters, weights, precision, externalWeights: true, inference: true });
+  }
+
+  /** Those that were read at first; read once more if they were dropped since: few ask twice. */
+  async #weightsOf(tower: Tower): Promise<Weights> {
+    const { weights } = this.#checkpoint;
+    if (countOf(weights, tower) > 0) return new Map(weights); // another call may drop them before they are used
+    return (await readCheckpoint(this.#folder, this.#options)).weights;
+  }
+
+  #drop(tower: Tower): void {
+    const { weights } = this.#checkpoint;
+    for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);
+  }
+}
+
+function countOf(weights: Weights, tower: Tower): number {
+  let count = 0;
+  for (const [name, { length }] of weights) if (name.startsWith(tower)) count += length;
+  return count;
+}
+
+function shared<Data extends SessionFile["external"][number]["data"]>(data: Data): Data {
+  const Class = data.constructor as new (buffer: SharedArrayBuffer) => Data;
+  const copy = new Class(new SharedArrayBuffer(data.byteLength));
+  copy.set(data as never);
+  return copy;
 }
 
 /** SHA-256 over everything that decides an embedding: weights by name, architecture, preprocessing, tokenizer, precision. */
