@@ -34,8 +34,18 @@ function fakeSessions(count: number, { wait = () => 0, millisecondsPerImage = 30
       release: async () => void released.push(session),
     };
   });
-  const options = { name: "tiny", side: 1, sessions: count, start: async () => sessions };
-  return { queue: new ImageQueue(options), runs, released };
+  async function* start(): AsyncGenerator<ImageSession> {
+    yield* sessions;
+  }
+  return { queue: new ImageQueue({ name: "tiny", side: 1, sessions: count, start }), runs, released };
+}
+
+function gate(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => undefined;
+  const promise = new Promise<void>((open) => {
+    resolve = open;
+  });
+  return { promise, resolve };
 }
 
 const numbersOf = (rows: readonly Float32Array[]): number[] => rows.map(([number]) => number);
@@ -49,8 +59,8 @@ describe("ImageQueue", () => {
     expect(await queue.encode([], "embedding")).toEqual([]);
   });
 
-  it("sizes runs to 300 ms, after small first ones, and shares a call out evenly", async () => {
-    const { queue, runs } = fakeSessions(2, { millisecondsPerImage: 30 });
+  it("sizes runs to 400 ms, after small first ones, and shares a call out evenly", async () => {
+    const { queue, runs } = fakeSessions(2, { millisecondsPerImage: 40 });
     await queue.encode(pictures(4), "embedding");
     expect(runs.map(({ numbers }) => numbers.length)).toEqual([2, 2]);
     runs.length = 0;
@@ -72,21 +82,28 @@ describe("ImageQueue", () => {
     expect(queue.isBusy).toBe(false);
   });
 
-  it("starts its sessions at the first call, once, and again if that failed", async () => {
-    const { runs } = fakeSessions(1);
+  it("starts its sessions at the first call, once, and again if that failed, and uses the first before the second is there", async () => {
+    const { promise: secondMay, resolve: letSecond } = gate();
+    const released: number[] = [];
     let starts = 0;
-    const start = async () => {
-      if (++starts === 1) throw new Error("no memory");
-      return [
-        { images: async () => ({ matrix: new Float32Array(1), milliseconds: 1 }), release: async () => undefined },
-      ];
-    };
-    const queue = new ImageQueue({ name: "tiny", side: 1, sessions: 1, start });
+    const session = (number: number): ImageSession => ({
+      images: async ({ count }) => ({ matrix: new Float32Array(count).fill(number), milliseconds: 1 }),
+      release: async () => void released.push(number),
+    });
+    async function* start(): AsyncGenerator<ImageSession> {
+      yield session(++starts);
+      if (starts === 1) throw new Error("no memory");
+      await secondMay;
+      yield session(-starts);
+    }
+    const queue = new ImageQueue({ name: "tiny", side: 1, sessions: 2, start });
     expect(starts).toBe(0);
-    await expect(queue.encode(pictures(1), "embedding")).rejects.toThrow("no memory");
-    await Promise.all([queue.encode(pictures(1), "embedding"), queue.encode(pictures(1), "embedding")]);
-    expect(starts).toBe(2);
-    expect(runs).toEqual([]);
+    await expect(queue.encode(pictures(50), "embedding")).rejects.toThrow("no memory");
+    const [rows] = await Promise.all([queue.encode(pictures(50), "embedding"), queue.encode(pictures(1), "embedding")]);
+    expect(numbersOf(rows)).toEqual(Array(50).fill(2));
+    letSecond();
+    await queue.dispose();
+    expect([starts, released]).toEqual([2, [1, 2, -2]]);
   });
 
   it("rejects a call at once when it is aborted, begins with no more of it, and goes on with others", async () => {

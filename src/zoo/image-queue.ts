@@ -17,8 +17,8 @@ export interface ImageQueueOptions {
   readonly side: number;
   /** How many sessions `start` gives. */
   readonly sessions: number;
-  /** Asked once, when there is something to compute. */
-  readonly start: () => Promise<readonly ImageSession[]>;
+  /** Asked once, when there is something to compute; each session is used as soon as it is there. */
+  readonly start: () => AsyncIterable<ImageSession>;
 }
 
 /** Pictures of one call. */
@@ -38,7 +38,7 @@ const largestRun = 32;
 /** Pictures of the first runs, all sessions together. */
 const firstPictures = 4;
 /** How long a run shall take: it cannot be stopped, and an abort is to be followed within a second. */
-const runMilliseconds = 300;
+const runMilliseconds = 400;
 
 /**
  * Pictures that wait for the sessions of an image tower. A session that is free takes the next pictures by itself, of the
@@ -47,8 +47,9 @@ const runMilliseconds = 300;
 export class ImageQueue {
   readonly #options: ImageQueueOptions;
   readonly #jobs = new Set<Job>();
+  readonly #sessions = new Set<ImageSession>();
   readonly #idle: ImageSession[] = [];
-  #sessions: Promise<readonly ImageSession[]> | undefined;
+  #started: Promise<void> | undefined;
   #isDisposed = false;
   #millisecondsPerImage = Number.POSITIVE_INFINITY;
 
@@ -89,29 +90,31 @@ export class ImageQueue {
   async dispose(): Promise<void> {
     this.#isDisposed = true;
     for (const job of this.#jobs) job.reject(this.#closed());
-    const sessions = await this.#sessions?.catch(() => []);
-    await Promise.all((sessions ?? []).map((session) => session.release()));
+    await this.#started;
+    await Promise.all([...this.#sessions].map((session) => session.release()));
   }
 
   #begin(): void {
     if (this.#isDisposed) throw this.#closed();
-    this.#sessions ??= this.#start();
-    this.#sessions.then(
-      () => this.#share(),
-      (error: unknown) => {
-        for (const job of this.#jobs) job.reject(error);
-      },
-    );
+    this.#started ??= this.#start();
+    this.#share();
   }
 
-  async #start(): Promise<readonly ImageSession[]> {
+  async #start(): Promise<void> {
     try {
-      const sessions = await this.#options.start();
-      this.#idle.push(...sessions);
-      return sessions;
+      for await (const session of this.#options.start()) {
+        this.#sessions.add(session);
+        this.#idle.push(session);
+        this.#share();
+      }
     } catch (error) {
-      this.#sessions = undefined; // the next call tries again
-      throw error;
+      for (const job of this.#jobs) job.reject(error);
+      this.#jobs.clear();
+      const made = [...this.#sessions];
+      this.#sessions.clear();
+      this.#idle.length = 0;
+      this.#started = undefined; // the next call tries again
+      await Promise.allSettled(made.map((session) => session.release()));
     }
   }
 
@@ -153,7 +156,7 @@ export class ImageQueue {
       this.#jobs.delete(job); // no other session begins with what is left of it
       job.reject(error);
     }
-    this.#idle.push(session);
+    if (this.#sessions.has(session)) this.#idle.push(session);
     this.#share();
   }
 

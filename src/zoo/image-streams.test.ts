@@ -107,6 +107,9 @@ describe("streams of an image tower", () => {
 
   it("reject when a session cannot be made, and leave no worker waiting", async () => {
     const file = { bytes: Uint8Array.of(1, 2, 3), external: [] };
-    await expect(startStreams(file, 32, { streams: 2, threads: 1 })).rejects.toThrow();
+    const made = startStreams(async () => file, 32, { streams: 2, threads: 1 });
+    await expect(made.next()).rejects.toThrow();
+    const refused = startStreams(() => Promise.reject(new Error("no weights")), 32, { streams: 2, threads: 1 });
+    await expect(refused.next()).rejects.toThrow("no weights");
   });
 });

@@ -1,5 +1,7 @@
+import { freeBuffers } from "../runtime/free-buffers.ts";
 import { borrowWorker, returnWorker } from "../runtime/idle-workers.ts";
 import type { SessionFile } from "../runtime/inference-session.ts";
+import { ownedBuffers } from "../runtime/worker-calls.ts";
 import type { WorkerThread } from "../runtime/worker-thread.ts";
 import type { ImageSession } from "./image-queue.ts";
 import type { StreamPlan } from "./stream-plan.ts";
@@ -11,21 +13,28 @@ type StreamWorker = WorkerThread<StreamCalls>;
 
 /**
  * Sessions of one image tower side by side, each in a worker thread of its own, so that their threads need not meet after
- * every operator.
+ * every operator. One is made after the other, of one copy of the weights, which goes from thread to thread; the first
+ * computes while the next is made.
  *
  * @param side  of the pictures' square, pixels
  */
-export async function startStreams(
-  file: SessionFile,
+export async function* startStreams(
+  give: () => Promise<SessionFile>,
   side: number,
   { streams, threads }: StreamPlan,
-): Promise<ImageSession[]> {
-  const workers = Array.from({ length: streams }, () => borrowWorker<StreamCalls>(entry));
-  const loads = await Promise.allSettled(workers.map((worker) => worker.call("load", { file, side, threads })));
-  const failed = loads.find((load) => load.status === "rejected");
-  if (!failed) return workers.map(sessionOf); // made elsewhere: what is made here would keep the weights
-  await Promise.allSettled(workers.map(release));
-  throw failed.reason;
+): AsyncGenerator<ImageSession> {
+  const workers = Array.from({ length: streams }, () => borrowWorker<StreamCalls>(entry)); // they start meanwhile
+  try {
+    let file = await give();
+    for (let worker = workers[0]; worker; worker = workers[0]) {
+      file = await worker.call("load", { file, side, threads }, { transfer: ownedBuffers(file) });
+      workers.shift();
+      yield sessionOf(worker);
+    }
+    freeBuffers(ownedBuffers(file));
+  } finally {
+    await Promise.allSettled(workers.map(release)); // those that were given no session
+  }
 }
 
 function sessionOf(worker: StreamWorker): ImageSession {

@@ -79,12 +79,8 @@ class LoadedModel implements ThreadedModel {
     this.#pixels = new PixelThreads(facts.preprocessing);
     this.#plan = plan;
     const queue = { name: this.name, side: facts.preprocessing.size };
-    const own = {
-      images: (...[payload, options]: Parameters<ImageSession["images"]>) => worker.call("images", payload, options),
-      release: async () => undefined, // with the model
-    };
-    this.#single = new ImageQueue({ ...queue, sessions: 1, start: async () => [own] });
-    const start = async () => startStreams(await worker.call("imageTower", null), queue.side, plan);
+    this.#single = new ImageQueue({ ...queue, sessions: 1, start: () => ownSession(worker) });
+    const start = () => startStreams(() => worker.call("imageTower", null), queue.side, plan);
     this.#streams = new ImageQueue({ ...queue, sessions: plan.streams, start });
   }
 
@@ -177,4 +173,9 @@ class LoadedModel implements ThreadedModel {
   #requireOpen(): void {
     if (this.#isDisposed) throw new Error(`${this.name}: must not be used after dispose()`);
   }
+}
+
+/** That of the model's own worker, which is released with the model. */
+async function* ownSession(worker: WorkerThread<ModelCalls>): AsyncGenerator<ImageSession> {
+  yield { images: (payload, options) => worker.call("images", payload, options), release: async () => undefined };
 }

@@ -6,6 +6,7 @@ import { encodeOnnx } from "../graph/onnx-encoding.ts";
 import { imageTowerGraph, textLengthOf, textTowerGraph, textTreeGraph } from "../models/tower-graphs.ts";
 import { TwoTower } from "../models/two-tower.ts";
 import { namedParameters, type Weights } from "../nn/module.ts";
+import { freeBuffers } from "../runtime/free-buffers.ts";
 import { InferenceSession, type SessionFile } from "../runtime/inference-session.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
@@ -82,14 +83,23 @@ export class ModelEngine {
   }
 
   /**
-   * The image tower for sessions in other threads. Its weights are in memory that threads share, and not kept here: most
-   * who ask for it never use the session that this engine could make of them.
+   * The image tower for sessions in other threads, its weights to be handed over to them: most who ask for it never use
+   * the session that this engine could make of them.
    */
   async imageTower(): Promise<SessionFile> {
-    const graph = imageTowerGraph(this.#tower, this.#checkpoint.preprocessing.size);
-    const { bytes, external } = this.#encode(graph, await this.#weightsOf("image"));
-    this.#drop("image");
-    return { bytes, external: external.map(({ path, data }) => ({ path, data: shared(data) })) };
+    const weights = await this.#take("image");
+    const { bytes, external } = this.#encode(
+      imageTowerGraph(this.#tower, this.#checkpoint.preprocessing.size),
+      weights,
+    );
+    const own = new Set<unknown>(weights.values());
+    const given = external.map(({ path, data }) => {
+      // Constants are the graph's, and may be used again; weights in bytes were made just now.
+      const isOurs = data instanceof Int8Array || (own.has(data) && !this.#isHeld(data));
+      return { path, data: isOurs ? data : data.slice() };
+    });
+    this.#free(weights, new Set(given.map(({ data }) => data.buffer)));
+    return { bytes, external: given };
   }
 
   /** Boxes of one picture of any size. @returns  [R, D] */
@@ -139,9 +149,9 @@ export class ModelEngine {
 
   /** The runtime keeps its own, packed copy of the weights, so ours are dropped. */
   async #load(tower: Tower, graph: DynamicGraph): Promise<InferenceSession> {
-    const encoded = this.#encode(graph, await this.#weightsOf(tower));
-    const session = await InferenceSession.load(encoded, this.#options.threads);
-    this.#drop(tower);
+    const weights = await this.#take(tower);
+    const session = await InferenceSession.load(this.#encode(graph, weights), this.#options.threads);
+    this.#free(weights);
     return session;
   }
 
@@ -151,16 +161,30 @@ export class ModelEngine {
     return encodeOnnx({ ...graph, parameters, weights, precision, externalWeights: true, inference: true });
   }
 
-  /** Those that were read at first; read once more if they were dropped since: few ask twice. */
-  async #weightsOf(tower: Tower): Promise<Weights> {
+  /** A tower's weights, which are not held any more; read once more if they were taken before: few ask twice. */
+  async #take(tower: Tower): Promise<Weights> {
     const { weights } = this.#checkpoint;
-    if (countOf(weights, tower) > 0) return new Map(weights); // another call may drop them before they are used
-    return (await readCheckpoint(this.#folder, this.#options)).weights;
+    const isHeld = countOf(weights, tower) > 0;
+    const source = isHeld ? weights : (await readCheckpoint(this.#folder, this.#options)).weights;
+    const taken = new Map([...source].filter(([name]) => name.startsWith(tower)));
+    for (const name of taken.keys()) source.delete(name);
+    if (!isHeld) this.#free(source, new Set([...taken.values()].map(({ buffer }) => buffer)));
+    return taken;
   }
 
-  #drop(tower: Tower): void {
-    const { weights } = this.#checkpoint;
-    for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);
+  /** Frees the memory of weights that were taken, except for buffers that go elsewhere. */
+  #free(weights: Weights, given: ReadonlySet<ArrayBufferLike> = new Set()): void {
+    const buffers = new Set<ArrayBuffer>();
+    for (const data of weights.values()) {
+      if (data.buffer instanceof ArrayBuffer && !given.has(data.buffer) && !this.#isHeld(data))
+        buffers.add(data.buffer);
+    }
+    freeBuffers(buffers);
+  }
+
+  /** Whether weights that are held, of the other tower say, are in the same buffer. */
+  #isHeld({ buffer }: ArrayBufferView): boolean {
+    return [...this.#checkpoint.weights.values()].some((data) => data.buffer === buffer);
   }
 }
 
@@ -168,13 +192,6 @@ function countOf(weights: Weights, tower: Tower): number {
   let count = 0;
   for (const [name, { length }] of weights) if (name.startsWith(tower)) count += length;
   return count;
-}
-
-function shared<Data extends SessionFile["external"][number]["data"]>(data: Data): Data {
-  const Class = data.constructor as new (buffer: SharedArrayBuffer) => Data;
-  const copy = new Class(new SharedArrayBuffer(data.byteLength));
-  copy.set(data as never);
-  return copy;
 }
 
 /** SHA-256 over everything that decides an embedding: weights by name, architecture, preprocessing, tokenizer, precision. */

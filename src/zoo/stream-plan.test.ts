@@ -28,9 +28,9 @@ describe("planStreams", () => {
 
   it("keeps to a third of the memory with the weights of all sessions", () => {
     const on = (gibibytes: number) => planStreams({ ...vitB32, memoryBytes: gibibytes * gibibyte, threads: 4 }).streams;
-    expect([1, 2, 4, 8].map(on)).toEqual([1, 1, 2, 4]);
+    expect([2, 4, 8, 12].map(on)).toEqual([1, 1, 2, 4]);
     const bytes = planStreams({ ...vitB32, precision: "int8", memoryBytes: 2 * gibibyte, threads: 4 });
-    expect(bytes.streams).toBe(4);
+    expect(bytes.streams).toBe(2); // a quarter of the bytes each
   });
 
   it("gives a large tower one session, on any machine", () => {

@@ -26,8 +26,10 @@ const mostStreams = 4;
  * that threads lose little where they meet.
  */
 const mostParameters = 128e6;
-/** Of the memory, for the packed weights of all streams and of the session for single pictures. */
+/** Of the memory, for all streams and the session for single pictures. */
 const memoryShare = 1 / 3;
+/** A session was seen to take so many times the bytes of its weights: it packs them, and what it read is not all given back. */
+const bytesPerWeightByte = 2;
 
 /**
  * As many streams as divide the threads evenly, four at most; one where the weights of so many, each with a copy of its
@@ -37,8 +39,9 @@ export function planStreams(needs: StreamNeeds): StreamPlan {
   const { imageParameters, precision, memoryBytes = usableMemory() } = needs;
   const threads = needs.threads ?? defaultThreads() ?? availableParallelism();
   const bytes = imageParameters * (precision === "int8" ? 1 : 4);
-  const fits = (streams: number) => (streams + 1) * bytes <= memoryBytes * memoryShare;
-  let streams = imageParameters > mostParameters ? 1 : Math.min(mostStreams, needs.streams ?? mostStreams, threads);
+  const fits = (streams: number) => (streams + 1) * bytesPerWeightByte * bytes <= memoryBytes * memoryShare;
+  let streams =
+    imageParameters > mostParameters ? 1 : Math.min(mostStreams, Math.max(1, needs.streams ?? mostStreams), threads);
   while (streams > 1 && (threads % streams > 0 || !fits(streams))) streams--;
   return { streams, threads: threads / streams };
 }

@@ -4,7 +4,8 @@ import { serveCalls } from "../runtime/worker-calls.ts";
 import { type ImageRun, type ImagesPayload, runImages } from "./image-run.ts";
 
 export type StreamCalls = {
-  load: (payload: { file: SessionFile; side: number; threads: number }) => null;
+  /** Gives the file back, for the next stream. */
+  load: (payload: { file: SessionFile; side: number; threads: number }) => SessionFile;
   images: (payload: ImagesPayload) => ImageRun;
   dispose: (payload: null) => null;
 };
@@ -14,7 +15,7 @@ let loaded: { readonly session: InferenceSession; readonly side: number } | unde
 serveCalls<StreamCalls>({
   async load({ file, side, threads }) {
     loaded = { session: await InferenceSession.load(file, threads), side };
-    return null;
+    return file;
   },
   async images(payload) {
     if (!loaded) throw new Error("stream-worker: a session must be loaded first, none is");
