@@ -3,10 +3,10 @@
  * of threads, the two in turn:
  *
  *   python scripts/fixtures/clip_inference_peer.py DIR
- *   npm run bench:infer -- --model DIR [--rounds 5] [--images 200] [--threads 2] [--only model,int8,files,texts]
+ *   npm run bench:infer -- --model DIR [--rounds 5] [--images 200] [--threads 2] [--batch 8] [--streams 1] [--only model,int8,files,texts]
  *
  * `--peer FOLDER` names a folder in which `npm install @huggingface/transformers@4` was run; without it one is made in the
- * system's temporary folder. Each part ends with `ratio <number> <what>`: theirs over ours in time, higher is better
+ * system's temporary folder. `--streams 1` is our model with one session for all calls. Each part ends with `ratio <number> <what>`: theirs over ours in time, higher is better
  * (of int8: our float32 over our int8).
  */
 import { execFileSync } from "node:child_process";
@@ -20,8 +20,8 @@ import type { FoundFile } from "../src/io/file-walk.ts";
 import { embedImageFiles } from "../src/search/embed-images.ts";
 import { fillTemplate } from "../src/tasks/classification/prompts.ts";
 import { defaultTemplates } from "../src/tasks/classification/templates.data.ts";
+import type { LoadOptions, ThreadedModel } from "../src/zoo/florence-model.ts";
 import { loadModel } from "../src/zoo/load-model.ts";
-import { ModelEngine } from "../src/zoo/model-engine.ts";
 import { writePictures } from "./picture-folder.ts";
 
 const { values } = parseArgs({
@@ -33,12 +33,15 @@ const { values } = parseArgs({
     classes: { type: "string", default: "1000" },
     threads: { type: "string", default: "2" },
     batch: { type: "string", default: "8" },
+    streams: { type: "string" },
     only: { type: "string", default: "model,int8,files,texts" },
   },
 });
 if (!values.model) throw new Error("bench:infer: --model must name the folder that clip_inference_peer.py wrote");
 const folder = values.model;
 const [rounds, threads, batch] = [Number(values.rounds), Number(values.threads), Number(values.batch)];
+const load = (options: LoadOptions = {}) =>
+  loadModel(folder, { threads, ...(values.streams && { streams: Number(values.streams) }), ...options });
 const parts = new Set(values.only.split(","));
 
 /** What is used of transformers.js. */
@@ -91,21 +94,17 @@ async function loadPeer(): Promise<PeerLibrary> {
   return loaded;
 }
 
-/** One batch that is in memory, resized already, through the image tower: no threads of ours, no files. */
+/**
+ * One batch of pictures that are in memory and resized already, as a caller hands it to a loaded model: through its
+ * threads, and shared out between its streams if there are enough of them. Theirs is called with its own inputs, in as many threads.
+ */
 async function modelAlone(paths: readonly string[]): Promise<void> {
-  await using loaded = await loadModel(folder, { threads });
+  await using loaded = await load();
+  await using bytes = parts.has("int8") ? await load({ precision: "int8" }) : undefined;
   const prepared = await Promise.all(paths.map((path) => loaded.readImage(path)));
-  const pixels = Buffer.concat(prepared.map(({ data }) => data));
-  const engine = await ModelEngine.load(folder, { precision: "float32", threads });
-  const contenders: Record<string, () => Promise<Float32Array>> = {
-    ours: () => engine.images(pixels, paths.length, "embedding"),
-  };
-  let bytes: ModelEngine | undefined;
-  if (parts.has("int8")) {
-    const int8 = await ModelEngine.load(folder, { precision: "int8", threads });
-    bytes = int8;
-    contenders.int8 = () => int8.images(pixels, paths.length, "embedding");
-  }
+  const lastOf = async (model: ThreadedModel) => (await model.embedPrepared(prepared)).at(-1) as Float32Array;
+  const contenders: Record<string, () => Promise<Float32Array>> = { ours: () => lastOf(loaded) };
+  if (bytes) contenders.int8 = () => lastOf(bytes);
   if (parts.has("model")) {
     const model = await peer.CLIPVisionModelWithProjection.from_pretrained("peer", peerOptions);
     const processor = await peer.AutoProcessor.from_pretrained("peer");
@@ -116,8 +115,6 @@ async function modelAlone(paths: readonly string[]): Promise<void> {
   const what = `ViT-B/32 image tower alone, float32, batch ${paths.length}, ${threads} threads`;
   if (times.theirs) report(what, times.ours, times.theirs, "float32 model alone (target 1.1)");
   if (times.int8) report("int8 against our float32, the same batch", times.int8, times.ours, "int8 (target 2.2)");
-  await engine.dispose();
-  await bytes?.dispose();
 }
 
 /** How close int8 is to float32 on pictures, with a model that has learnt something. */
@@ -135,7 +132,7 @@ async function nanoCosine(paths: readonly string[]): Promise<void> {
 
 /** From files on disk to embeddings; transformers.js in batches of the same size, the files of a batch read together. */
 async function fromFiles(paths: readonly string[]): Promise<void> {
-  await using model = await loadModel(folder, { threads });
+  await using model = await load();
   const vision = await peer.CLIPVisionModelWithProjection.from_pretrained("peer", peerOptions);
   const processor = await peer.AutoProcessor.from_pretrained("peer");
   const theirBatch = async (group: readonly string[]): Promise<Float32Array> => {
@@ -170,7 +167,7 @@ async function* found(paths: readonly string[]): AsyncGenerator<FoundFile> {
  * call of tokenizer (padded to the longest) and text model; a template after the other.
  */
 async function fromTexts(): Promise<void> {
-  await using model = await loadModel(folder, { threads });
+  await using model = await load();
   const text = await peer.CLIPTextModelWithProjection.from_pretrained("peer", peerOptions);
   const tokenizer = await peer.AutoTokenizer.from_pretrained("peer");
   const labels = await classNames(Number(values.classes));
@@ -206,13 +203,13 @@ async function classNames(count: number): Promise<string[]> {
   });
 }
 
-/** Milliseconds of each contender, round by round in turn, after one run each that does not count. */
+/** Milliseconds of each contender, round by round in turn, after two runs each that do not count: runs are sized by the first. */
 async function interleave<Name extends string>(
   contenders: Readonly<Record<Name, () => Promise<Float32Array>>>,
 ): Promise<Record<Name, number[]>> {
   const names = Object.keys(contenders) as Name[];
   const times = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>;
-  for (const name of names) await contenders[name]();
+  for (const name of [...names, ...names]) await contenders[name]();
   for (let round = 1; round <= rounds; round++) {
     for (const name of names) {
       await rest();

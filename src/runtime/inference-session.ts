@@ -8,6 +8,9 @@ export interface Feed {
   readonly dims: readonly number[];
 }
 
+/** What a session is made of; it can be sent to another thread. */
+export type SessionFile = Pick<EncodedGraph, "bytes" | "external">;
+
 /**
  * A graph with open axes loaded for inference, its weights built in. `run` blocks this thread while it computes, so
  * sessions live in worker threads.
@@ -20,7 +23,7 @@ export class InferenceSession {
   }
 
   /** `weights` are those the encoding left outside of the file; they are free to be dropped afterwards. */
-  static async load({ bytes, external }: EncodedGraph, threads = defaultThreads()): Promise<InferenceSession> {
+  static async load({ bytes, external }: SessionFile, threads = defaultThreads()): Promise<InferenceSession> {
     const session = await ort.InferenceSession.create(bytes, {
       executionProviders: ["cpu"],
       graphOptimizationLevel: "all",

@@ -1,4 +1,4 @@
-import { type MessagePort, parentPort, type TransferListItem } from "node:worker_threads";
+import { type MessagePort, parentPort } from "node:worker_threads";
 import { ShapeError, UserError, type UserErrorCode } from "../core/errors.ts";
 
 /** What a worker answers to: a payload and a result by method, all of them values that can be cloned. */
@@ -70,13 +70,14 @@ function recordOf(error: unknown): ErrorRecord {
   return { kind: error instanceof ShapeError ? "ShapeError" : "Error", message, stack };
 }
 
-/** Buffers of a result, or of its fields, that belong to one array alone. */
-function ownedBuffers(result: unknown): TransferListItem[] {
-  const values = ArrayBuffer.isView(result) ? [result] : typeof result === "object" ? Object.values(result ?? {}) : [];
+/** Buffers of a value's arrays, at any depth of plain objects and lists, that belong to one array alone: to be handed over. */
+export function ownedBuffers(value: unknown): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();
-  for (const value of values) {
-    if (!ArrayBuffer.isView(value) || !(value.buffer instanceof ArrayBuffer)) continue;
-    if (value.byteLength === value.buffer.byteLength) buffers.add(value.buffer);
-  }
+  const visit = (part: unknown): void => {
+    if (ArrayBuffer.isView(part)) {
+      if (part.buffer instanceof ArrayBuffer && part.byteLength === part.buffer.byteLength) buffers.add(part.buffer);
+    } else if (typeof part === "object" && part) Object.values(part).forEach(visit);
+  };
+  visit(value);
   return [...buffers];
 }

@@ -54,44 +54,71 @@ export async function* embedImageFiles(
   embedder: ImageEmbedder,
   options: EmbedOptions = {},
 ): AsyncGenerator<EmbeddedFile | FailedFile> {
-  const { signal } = options;
   const { readImage, embedPrepared } = embedder;
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   if (readImage && embedPrepared && !options.decode) {
     const decode = (path: string) => readImage.call(embedder, path, { signal });
     const embed = (images: readonly PreparedImage[]) => embedPrepared.call(embedder, images, { signal });
     // Prepared pictures are small, and a batch of them must be ready whenever the last one is done.
-    yield* embedStream(files, embed, { ...options, decode, decodeAhead: options.decodeAhead ?? 32 });
+    const decodeAhead = options.decodeAhead ?? 32;
+    yield* embedStream(files, embed, { ...options, decode, decodeAhead, signal, stop, oneByOne: false });
   } else {
-    yield* embedStream(files, (images: readonly RgbImage[]) => embedder.embedImages(images, { signal }), options);
+    const embed = (images: readonly RgbImage[]) => embedder.embedImages(images, { signal });
+    yield* embedStream(files, embed, { ...options, signal, stop, oneByOne: true }); // whole pictures, and anyone's model
   }
 }
+
+/** The second waits at the model while the first is embedded, so that its threads do not run out of work between them. */
+const batchesAtATime = 2;
 
 type Entry<Image> = DecodedFile<Image> | FailedFile;
 type Embed<Image> = (images: readonly Image[]) => Promise<Float32Array[]>;
 
+type BatchOptions<Image> = Omit<EmbedOptions, "decode"> & ImageStreamOptions<Image>;
+
+interface StreamOptions<Image> extends BatchOptions<Image> {
+  /** Ends `signal`, so that a consumer who leaves early need not wait for batches under way. */
+  readonly stop: AbortController;
+  /** Whether a batch waits until the one before it is embedded. */
+  readonly oneByOne: boolean;
+}
+
 async function* embedStream<Image extends { readonly data: Uint8Array }>(
   files: AsyncIterable<FoundFile | FailedFile>,
   embed: Embed<Image>,
-  options: Omit<EmbedOptions, "decode"> & ImageStreamOptions<Image>,
+  options: StreamOptions<Image>,
 ): AsyncGenerator<EmbeddedFile | FailedFile> {
   const batches = batchesOf(files, options)[Symbol.asyncIterator]();
-  let next = batches.next();
+  const embedNext = async (before: Promise<unknown> | undefined) => {
+    const batch = await batches.next();
+    if (options.oneByOne) await before;
+    return batch.done ? undefined : embedBatch(batch.value, embed);
+  };
+  const pending: Promise<(EmbeddedFile | FailedFile)[] | undefined>[] = [];
+  const begin = () => {
+    const next = embedNext(pending.at(-1));
+    next.catch(() => undefined); // awaited in its turn
+    pending.push(next);
+  };
   try {
-    for (let batch = await next; !batch.done; batch = await next) {
-      next = batches.next();
-      next.catch(() => undefined); // awaited when this batch is done
-      yield* await embedBatch(batch.value, embed);
+    for (let i = 0; i < batchesAtATime; i++) begin();
+    for (let batch = await pending[0]; batch; batch = await pending[0]) {
+      pending.shift();
+      begin();
+      yield* batch;
       options.signal?.throwIfAborted();
     }
   } finally {
-    await next.catch(() => undefined);
+    options.stop.abort();
+    await Promise.allSettled(pending);
     await batches.return?.(undefined);
   }
 }
 
 async function* batchesOf<Image extends { readonly data: Uint8Array }>(
   files: AsyncIterable<FoundFile | FailedFile>,
-  options: Omit<EmbedOptions, "decode"> & ImageStreamOptions<Image>,
+  options: BatchOptions<Image>,
 ): AsyncGenerator<Entry<Image>[]> {
   const { batchSize = 32, batchBytes = 256 * 2 ** 20 } = options;
   let batch: Entry<Image>[] = [];

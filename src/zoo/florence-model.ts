@@ -68,6 +68,11 @@ export interface LoadOptions {
   readonly precision?: Precision | undefined;
   /** Threads that compute; all processors if left out. */
   readonly threads?: number | undefined;
+  /**
+   * Most sessions of the image tower that share calls of several pictures, each with a copy of its weights; 1 for none
+   * beside the one that has all threads. Four at most, and as memory allows, if left out.
+   */
+  readonly streams?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -1,26 +1,29 @@
 import { fileURLToPath } from "node:url";
 import type { EncoderLevel } from "../core/encoder-level.ts";
-import { UserError } from "../core/errors.ts";
 import type { PreparedImage, RgbImage } from "../core/image.ts";
 import type { Precision } from "../core/precision.ts";
 import type { Scoring } from "../core/scoring.ts";
 import { borrowWorker, returnWorker } from "../runtime/idle-workers.ts";
 import type { WorkerThread } from "../runtime/worker-thread.ts";
 import type { LoadOptions, ModelCallOptions, ThreadedModel } from "./florence-model.ts";
-import type { ImageOutput, ModelFacts } from "./model-engine.ts";
+import { ImageQueue, type ImageSession, rowsOf } from "./image-queue.ts";
+import type { ImageOutput } from "./image-run.ts";
+import { startStreams } from "./image-streams.ts";
+import type { ModelFacts } from "./model-engine.ts";
 import { findModel } from "./model-names.ts";
 import type { ModelCalls } from "./model-worker.ts";
 import { PixelThreads } from "./pixel-threads.ts";
+import { planStreams, type StreamPlan } from "./stream-plan.ts";
 
 /** Folder of the models that come with the package. */
 const weightsFolder = fileURLToPath(new URL("../../weights", import.meta.url));
 
 const entry = new URL(import.meta.url.endsWith(".ts") ? "model-worker.ts" : "model-worker.js", import.meta.url);
 
-const largestBatch = 32;
-const firstBatch = 4;
-/** How long a run shall take: it cannot be stopped, and an abort is to be followed within a second. */
-const runMilliseconds = 300;
+/** Pictures that are resized while as many are embedded. */
+const preparedAhead = 32;
+/** Pictures a stream from which on a call goes to the streams: with fewer, all threads in one session are as fast. */
+const picturesPerStream = 4;
 /** Texts a call of the worker: sorted by length among themselves. */
 const textsPerCall = 8192;
 
@@ -35,11 +38,9 @@ export async function loadModel(nameOrDirectory: string, options: LoadOptions = 
   const folder = await findModel(nameOrDirectory, { weightsFolder, ...(signal && { signal }) });
   const worker = borrowWorker<ModelCalls>(entry);
   try {
-    return new LoadedModel(
-      worker,
-      await worker.call("load", { folder, options: { precision, threads, imageSize } }, { signal }),
-      precision,
-    );
+    const facts = await worker.call("load", { folder, options: { precision, threads, imageSize } }, { signal });
+    const { imageParameters } = facts;
+    return new LoadedModel(worker, facts, precision, planStreams({ ...options, precision, imageParameters }));
   } catch (error) {
     if (signal?.aborted)
       void worker.terminate(); // it may be loading still
@@ -59,11 +60,13 @@ class LoadedModel implements ThreadedModel {
   readonly embedRegions: ThreadedModel["embedRegions"];
   readonly #worker: WorkerThread<ModelCalls>;
   readonly #pixels: PixelThreads;
-  readonly #side: number;
+  readonly #plan: StreamPlan;
+  /** The model's own session, which has all threads: the fastest for one picture. */
+  readonly #single: ImageQueue;
+  readonly #streams: ImageQueue;
   #isDisposed = false;
-  #millisecondsPerImage: number | undefined;
 
-  constructor(worker: WorkerThread<ModelCalls>, facts: ModelFacts, precision: Precision) {
+  constructor(worker: WorkerThread<ModelCalls>, facts: ModelFacts, precision: Precision, plan: StreamPlan) {
     this.name = facts.name;
     this.fingerprint = facts.fingerprint;
     this.embedDim = facts.embedDim;
@@ -74,7 +77,11 @@ class LoadedModel implements ThreadedModel {
     if (facts.givesRegions) this.embedRegions = (...call) => this.#regions(...call);
     this.#worker = worker;
     this.#pixels = new PixelThreads(facts.preprocessing);
-    this.#side = facts.preprocessing.size;
+    this.#plan = plan;
+    const queue = { name: this.name, side: facts.preprocessing.size };
+    this.#single = new ImageQueue({ ...queue, sessions: 1, start: () => ownSession(worker) });
+    const start = () => startStreams(() => worker.call("imageTower", null), queue.side, plan);
+    this.#streams = new ImageQueue({ ...queue, sessions: plan.streams, start });
   }
 
   async embedImages(images: readonly RgbImage[], options: ModelCallOptions = {}): Promise<Float32Array[]> {
@@ -125,6 +132,7 @@ class LoadedModel implements ThreadedModel {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     this.#pixels.dispose();
+    await Promise.all([this.#single.dispose(), this.#streams.dispose()]);
     await this.#worker.call("dispose", null);
     returnWorker(entry, this.#worker);
   }
@@ -137,51 +145,29 @@ class LoadedModel implements ThreadedModel {
     this.#requireOpen();
     const results: Float32Array[] = [];
     const prepare = (from: number) =>
-      Promise.all(images.slice(from, from + largestBatch).map((image) => this.#pixels.prepare(image, options)));
-    for (let from = 0, next = prepare(0); from < images.length; from += largestBatch) {
+      Promise.all(images.slice(from, from + preparedAhead).map((image) => this.#pixels.prepare(image, options)));
+    let embedded: Promise<Float32Array[]> = Promise.resolve([]);
+    for (let from = 0, next = prepare(0); from < images.length; from += preparedAhead) {
       const prepared = await next;
-      next = prepare(from + largestBatch); // resized while these are embedded
-      next.catch(() => undefined); // awaited in the next round, if there is one
-      results.push(...(await this.#encodePrepared(prepared, output, options)));
+      next = prepare(from + preparedAhead); // resized while these are embedded
+      const before = embedded;
+      embedded = this.#encodePrepared(prepared, output, options);
+      for (const promise of [next, embedded]) promise.catch(() => undefined); // awaited in the next round, if there is one
+      results.push(...(await before));
     }
+    results.push(...(await embedded));
     return results;
   }
 
   async #encodePrepared(
     images: readonly PreparedImage[],
     output: ImageOutput,
-    { signal }: ModelCallOptions,
+    options: ModelCallOptions,
   ): Promise<Float32Array[]> {
     this.#requireOpen();
-    const results: Float32Array[] = [];
-    const bytes = this.#side ** 2 * 3;
-    for (let from = 0; from < images.length; ) {
-      const group = images.slice(from, from + this.#batchSize());
-      const pixels = new Uint8Array(group.length * bytes);
-      for (const [i, image] of group.entries()) pixels.set(this.#checked(image), i * bytes);
-      const started = performance.now();
-      const payload = { pixels, count: group.length, output };
-      const matrix = await this.#worker.call("images", payload, { signal, transfer: [pixels.buffer] });
-      this.#learn((performance.now() - started) / group.length);
-      results.push(...rowsOf(matrix, group.length));
-      from += group.length;
-    }
-    return results;
-  }
-
-  #batchSize(): number {
-    if (this.#millisecondsPerImage === undefined) return firstBatch;
-    return Math.max(1, Math.min(largestBatch, Math.floor(runMilliseconds / this.#millisecondsPerImage)));
-  }
-
-  /** The fastest seen counts: others are slowed down by work beside, and the first by the loading of the session. */
-  #learn(milliseconds: number): void {
-    this.#millisecondsPerImage = Math.min(milliseconds, this.#millisecondsPerImage ?? milliseconds);
-  }
-
-  #checked({ side, data }: PreparedImage): Uint8Array {
-    if (side === this.#side) return data;
-    throw new UserError("mismatch", `${this.name}: pictures must be prepared to ${this.#side} pixels, got ${side}.`);
+    // A small call beside a large one joins it: the last files of many must not load a session of their own.
+    const isLarge = images.length >= picturesPerStream * this.#plan.streams || this.#streams.isBusy;
+    return (this.#plan.streams > 1 && isLarge ? this.#streams : this.#single).encode(images, output, options);
   }
 
   #requireOpen(): void {
@@ -189,7 +175,7 @@ class LoadedModel implements ThreadedModel {
   }
 }
 
-function rowsOf(matrix: Float32Array, rows: number): Float32Array[] {
-  const width = matrix.length / rows;
-  return Array.from({ length: rows }, (_, i) => matrix.slice(i * width, (i + 1) * width));
+/** That of the model's own worker, which is released with the model. */
+async function* ownSession(worker: WorkerThread<ModelCalls>): AsyncGenerator<ImageSession> {
+  yield { images: (payload, options) => worker.call("images", payload, options), release: async () => undefined };
 }

@@ -5,10 +5,12 @@ import type { DynamicGraph } from "../graph/dynamic-axes.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
 import { imageTowerGraph, textLengthOf, textTowerGraph, textTreeGraph } from "../models/tower-graphs.ts";
 import { TwoTower } from "../models/two-tower.ts";
-import { namedParameters } from "../nn/module.ts";
-import { InferenceSession } from "../runtime/inference-session.ts";
+import { namedParameters, type Weights } from "../nn/module.ts";
+import { freeBuffers } from "../runtime/free-buffers.ts";
+import { InferenceSession, type SessionFile } from "../runtime/inference-session.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
+import { type ImageRun, type ImagesPayload, runImages } from "./image-run.ts";
 import { givesRegions, RegionEngine, type RegionRun } from "./region-engine.ts";
 import { embedTokenized } from "./text-batches.ts";
 import { embedTextTrees, feedsOfTree } from "./text-trees.ts";
@@ -23,6 +25,8 @@ export interface ModelFacts {
   readonly scoring: Scoring;
   readonly preprocessing: Checkpoint["preprocessing"];
   readonly givesRegions: boolean;
+  /** Values in the image tower's weights. */
+  readonly imageParameters: number;
 }
 
 export interface EngineOptions {
@@ -32,8 +36,6 @@ export interface EngineOptions {
   /** Side of the square that pictures become, if not the model's own. */
   readonly imageSize?: number | undefined;
 }
-
-export type ImageOutput = "embedding" | "features";
 
 type Tower = "image" | "text";
 
@@ -66,6 +68,7 @@ export class ModelEngine {
       scoring: bias === undefined ? { kind: "softmax" } : { kind: "sigmoid", bias },
       preprocessing,
       givesRegions: givesRegions(architecture),
+      imageParameters: countOf(weights, "image"),
     };
   }
 
@@ -74,14 +77,29 @@ export class ModelEngine {
     return new ModelEngine(folder, await readCheckpoint(folder, options), options);
   }
 
-  /**
-   * @param pixels  [count, size, size, 3] uint8
-   * @returns       [count, D] or [count, F]
-   */
-  async images(pixels: Uint8Array, count: number, output: ImageOutput): Promise<Float32Array> {
+  async images(payload: ImagesPayload): Promise<ImageRun> {
     const { size } = this.#checkpoint.preprocessing;
-    const session = await this.#session("image", () => imageTowerGraph(this.#tower, size));
-    return session.run({ pixels: { data: pixels, dims: [count, size, size, 3] } }, output);
+    return runImages(await this.#session("image", () => imageTowerGraph(this.#tower, size)), size, payload);
+  }
+
+  /**
+   * The image tower for sessions in other threads, its weights to be handed over to them: most who ask for it never use
+   * the session that this engine could make of them.
+   */
+  async imageTower(): Promise<SessionFile> {
+    const weights = await this.#take("image");
+    const { bytes, external } = this.#encode(
+      imageTowerGraph(this.#tower, this.#checkpoint.preprocessing.size),
+      weights,
+    );
+    const own = new Set<unknown>(weights.values());
+    const given = external.map(({ path, data }) => {
+      // Constants are the graph's, and may be used again; weights in bytes were made just now.
+      const isOurs = data instanceof Int8Array || (own.has(data) && !this.#isHeld(data));
+      return { path, data: isOurs ? data : data.slice() };
+    });
+    this.#free(weights, new Set(given.map(({ data }) => data.buffer)));
+    return { bytes, external: given };
   }
 
   /** Boxes of one picture of any size. @returns  [R, D] */
@@ -131,15 +149,49 @@ export class ModelEngine {
 
   /** The runtime keeps its own, packed copy of the weights, so ours are dropped. */
   async #load(tower: Tower, graph: DynamicGraph): Promise<InferenceSession> {
-    const { weights } = this.#checkpoint;
-    const { precision, threads } = this.#options;
-    const parameters = namedParameters(this.#tower);
-    const form = { precision, externalWeights: true, inference: true };
-    const encoded = encodeOnnx({ ...graph, parameters, weights, ...form });
-    const session = await InferenceSession.load(encoded, threads);
-    for (const name of weights.keys()) if (name.startsWith(tower)) weights.delete(name);
+    const weights = await this.#take(tower);
+    const session = await InferenceSession.load(this.#encode(graph, weights), this.#options.threads);
+    this.#free(weights);
     return session;
   }
+
+  #encode(graph: DynamicGraph, weights: Weights): SessionFile {
+    const parameters = namedParameters(this.#tower);
+    const { precision } = this.#options;
+    return encodeOnnx({ ...graph, parameters, weights, precision, externalWeights: true, inference: true });
+  }
+
+  /** A tower's weights, which are not held any more; read once more if they were taken before: few ask twice. */
+  async #take(tower: Tower): Promise<Weights> {
+    const { weights } = this.#checkpoint;
+    const isHeld = countOf(weights, tower) > 0;
+    const source = isHeld ? weights : (await readCheckpoint(this.#folder, this.#options)).weights;
+    const taken = new Map([...source].filter(([name]) => name.startsWith(tower)));
+    for (const name of taken.keys()) source.delete(name);
+    if (!isHeld) this.#free(source, new Set([...taken.values()].map(({ buffer }) => buffer)));
+    return taken;
+  }
+
+  /** Frees the memory of weights that were taken, except for buffers that go elsewhere. */
+  #free(weights: Weights, given: ReadonlySet<ArrayBufferLike> = new Set()): void {
+    const buffers = new Set<ArrayBuffer>();
+    for (const data of weights.values()) {
+      if (data.buffer instanceof ArrayBuffer && !given.has(data.buffer) && !this.#isHeld(data))
+        buffers.add(data.buffer);
+    }
+    freeBuffers(buffers);
+  }
+
+  /** Whether weights that are held, of the other tower say, are in the same buffer. */
+  #isHeld({ buffer }: ArrayBufferView): boolean {
+    return [...this.#checkpoint.weights.values()].some((data) => data.buffer === buffer);
+  }
+}
+
+function countOf(weights: Weights, tower: Tower): number {
+  let count = 0;
+  for (const [name, { length }] of weights) if (name.startsWith(tower)) count += length;
+  return count;
 }
 
 /** SHA-256 over everything that decides an embedding: weights by name, architecture, preprocessing, tokenizer, precision. */

@@ -1,11 +1,14 @@
 /** The script of a worker thread that computes for one loaded model. */
+import type { SessionFile } from "../runtime/inference-session.ts";
 import { serveCalls } from "../runtime/worker-calls.ts";
-import { type EngineOptions, type ImageOutput, ModelEngine, type ModelFacts } from "./model-engine.ts";
+import type { ImageRun, ImagesPayload } from "./image-run.ts";
+import { type EngineOptions, ModelEngine, type ModelFacts } from "./model-engine.ts";
 import type { RegionRun } from "./region-engine.ts";
 
 export type ModelCalls = {
   load: (payload: { folder: string; options: EngineOptions }) => ModelFacts;
-  images: (payload: { pixels: Uint8Array; count: number; output: ImageOutput }) => Float32Array;
+  images: (payload: ImagesPayload) => ImageRun;
+  imageTower: (payload: null) => SessionFile;
   regions: (payload: RegionRun) => Float32Array;
   texts: (payload: { texts: readonly string[] }) => Float32Array;
   dispose: (payload: null) => null;
@@ -23,7 +26,8 @@ serveCalls<ModelCalls>({
     engine = await ModelEngine.load(folder, options);
     return engine.facts;
   },
-  images: ({ pixels, count, output }) => loaded().images(pixels, count, output),
+  images: (payload) => loaded().images(payload),
+  imageTower: () => loaded().imageTower(),
   regions: (run) => loaded().regions(run),
   texts: ({ texts }, signal) => loaded().texts(texts, signal),
   async dispose() {
