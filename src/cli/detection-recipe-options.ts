@@ -10,6 +10,7 @@ import {
   detectionOptimizers,
   detectionRecipe,
 } from "../tasks/detection/detection-recipe.ts";
+import type { ClassMapStart, TuningStart } from "../training/detection-tuning.ts";
 import {
   addModelOption,
   bundledDetector,
@@ -27,9 +28,9 @@ export interface DetectionRecipeOptions {
   readonly steps?: number;
   readonly learningRate?: number;
   readonly encoderRate: number;
-  readonly classifierRate: number;
-  readonly optimizer: DetectionOptimizer;
-  readonly matrixRate: number;
+  readonly classifierRate?: number;
+  readonly optimizer?: DetectionOptimizer;
+  readonly matrixRate?: number;
   readonly average?: number;
   readonly freeze: DetectorFreeze;
   readonly frozenStages: number;
@@ -78,17 +79,26 @@ export function addRecipeOptions(command: Command): void {
   command.option("--steps <n>", "updates, instead of epochs", integerBetween(1, 1e9));
   command.option(
     "--learning-rate <r>",
-    `peak rate of the head (default: ${manyPictures.learningRate}, on fewer than ${few} pictures ${fewPictures.learningRate})`,
+    `peak rate of the head (default: 1e-3; 2e-4 for the same classes on fewer than ${few} pictures)`,
     numberBetween(1e-9, 10),
   );
   command.option("--encoder-rate <f>", "factor on the rate for the image encoder", numberBetween(0, 10), 1);
-  command.option("--classifier-rate <f>", "factor on the rate for the map to classes", numberBetween(0, 1000), 1);
-  command.addOption(
-    new Option("--optimizer <name>", "of the matrices of hidden layers; all else is AdamW's")
-      .choices(detectionOptimizers)
-      .default("adamw"),
+  command.option(
+    "--classifier-rate <f>",
+    "factor on the rate for the map to classes (default: 30 for new classes, else 1)",
+    numberBetween(0, 1000),
   );
-  command.option("--matrix-rate <f>", "factor on the rate for Muon's matrices", numberBetween(0, 1000), 20);
+  command.addOption(
+    new Option(
+      "--optimizer <name>",
+      `of the matrices of hidden layers; all else is AdamW's (default: muon; adamw for the same classes on fewer than ${few} pictures)`,
+    ).choices(detectionOptimizers),
+  );
+  command.option(
+    "--matrix-rate <f>",
+    "factor on the rate for Muon's matrices (default: 20 for new classes, else 5)",
+    numberBetween(0, 1000),
+  );
   command.option(
     "--average <d>",
     "keep a moving average of the weights with this decay",
@@ -101,20 +111,31 @@ export function addRecipeOptions(command: Command): void {
   );
   command.option("--frozen-stages <n>", "first stages of the encoder that stay as they are", integerBetween(0, 16), 0);
   command.addOption(
-    new Option(
-      "--augment <name>",
-      `augmentation (default: ${manyPictures.augmentation}, on fewer than ${few} pictures ${fewPictures.augmentation})`,
-    ).choices(Object.keys(detectionAugmentations)),
+    new Option("--augment <name>", `augmentation (default: light; medium on fewer than ${few} pictures)`).choices(
+      Object.keys(detectionAugmentations),
+    ),
   );
 }
 
-/**
- * What few pictures want, measured on potholes (docs/detection.md): at the rate of many, a detector tuned on one picture
- * finds less than it did before.
- */
+/** Rates and augmentation where the command line does not say. */
+type DefaultRates = Pick<DetectionRecipe, "optimizer" | "learningRate" | "matrixRateScale" | "classifierRateScale"> & {
+  readonly augmentation: DetectionAugmentationName;
+};
+
+/** Fewer training pictures than this are few. */
 const few = 100;
-const fewPictures = { learningRate: 2e-4, augmentation: "medium" } as const;
-const manyPictures = { learningRate: 1e-3, augmentation: "light" } as const;
+
+/**
+ * As measured (docs/detection.md): a new map to classes has to be learnt at high rates, or few updates tell no classes
+ * apart. A map that stays needs less; and on few pictures so little that nothing is lost of what the detector knows.
+ */
+function defaultRates(pictures: number, classMap: ClassMapStart): DefaultRates {
+  const augmentation = pictures < few ? "medium" : "light";
+  const muon = { optimizer: "muon", learningRate: 1e-3 } as const;
+  if (classMap === "new") return { ...muon, matrixRateScale: 20, classifierRateScale: 30, augmentation };
+  if (pictures >= few) return { ...muon, matrixRateScale: 5, classifierRateScale: 1, augmentation };
+  return { optimizer: "adamw", learningRate: 2e-4, matrixRateScale: 5, classifierRateScale: 1, augmentation };
+}
 
 function sideFrom(text: string): number {
   return integerBetween(32, 4096)(text);
@@ -123,19 +144,24 @@ function sideFrom(text: string): number {
 /** The recipe that the options ask for, on so many pictures. */
 export function recipeFrom(
   options: DetectionRecipeOptions,
-  { pictures, side, seed }: { readonly pictures: number; readonly side: number | undefined; readonly seed: number },
+  {
+    pictures,
+    start: { side, classMap },
+    seed,
+  }: { readonly pictures: number; readonly start: Pick<TuningStart, "side" | "classMap">; readonly seed: number },
 ): DetectionRecipe {
   const { batch, epochs, freeze, frozenStages, average } = options;
-  const { learningRate, augmentation } = pictures < few ? fewPictures : manyPictures;
+  const rates = defaultRates(pictures, classMap);
   return detectionRecipe({
     ...{ seed, batch, freeze, frozenStages },
-    augmentation: options.augment ?? augmentation,
-    learningRate: options.learningRate ?? learningRate,
-    ...{ optimizer: options.optimizer, matrixRateScale: options.matrixRate },
     side: options.side ?? side ?? 192,
     steps: options.steps ?? Math.max(1, Math.ceil((epochs * pictures) / batch)),
+    optimizer: options.optimizer ?? rates.optimizer,
+    learningRate: options.learningRate ?? rates.learningRate,
+    matrixRateScale: options.matrixRate ?? rates.matrixRateScale,
+    classifierRateScale: options.classifierRate ?? rates.classifierRateScale,
     encoderRateScale: options.encoderRate,
-    classifierRateScale: options.classifierRate,
+    augmentation: options.augment ?? rates.augmentation,
     ...(average === undefined ? {} : { averageDecay: average }),
   });
 }

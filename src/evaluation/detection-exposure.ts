@@ -115,10 +115,11 @@ export const decode = { scoreThreshold: leastCandidate } as const;
 
 /** What of a recipe decides a score, as a ledger's protocol. */
 function protocolOf(recipe: DetectionRecipe): LedgerEntry["protocol"] {
-  const { side, batch, steps, learningRate, encoderRateScale, freeze, frozenStages, averageDecay, augmentation } =
-    recipe;
+  const { side, batch, steps, freeze, frozenStages, averageDecay, augmentation } = recipe;
+  const { optimizer, learningRate, encoderRateScale, classifierRateScale, matrixRateScale } = recipe;
   return {
-    ...{ side, batch, steps, learningRate, encoderRateScale, freeze, frozenStages },
+    ...{ side, batch, steps, optimizer, learningRate, encoderRateScale, classifierRateScale, freeze, frozenStages },
+    ...(optimizer === "muon" ? { matrixRateScale } : {}),
     averageDecay: averageDecay ?? null,
     augmentation: JSON.stringify(augmentation),
   };

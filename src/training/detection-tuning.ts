@@ -15,6 +15,9 @@ import type { Checkpoint } from "../zoo/checkpoint.ts";
 import { detectorFingerprint, type ReadDetector } from "../zoo/detector-files.ts";
 import { type DetectionStepReport, type TrainedDetector, trainDetector } from "./detection-training.ts";
 
+/** Whether the map to the classes, as it is at the start, tells them apart already ("kept"), or has to learn that. */
+export type ClassMapStart = "kept" | "new";
+
 /** Where a tuning starts: another detector, or the image encoder of a two-tower model. */
 export interface TuningStart {
   readonly name: string;
@@ -23,6 +26,7 @@ export interface TuningStart {
   readonly backbone: { readonly name: string; readonly fingerprint: string; readonly frozen: boolean };
   /** The side that the detector was made for; undefined from an encoder. */
   readonly side: number | undefined;
+  readonly classMap: ClassMapStart;
   /** A detector for so many classes at a side of pictures; `shares` of the objects are of each class. */
   detectorFor(classes: number, side: number, seed: number, shares?: readonly number[]): DetectorWeights;
 }
@@ -42,6 +46,7 @@ export function startFromDetector(stored: ReadDetector, classNames: readonly str
     fingerprint,
     backbone: backbone ?? { name, fingerprint, frozen: false },
     side: preprocessing.side,
+    classMap: isSame || (isAgnostic && classNames.length === 1) ? "kept" : "new",
     detectorFor(count, _side, seed, shares) {
       const start = { detector: new Detector(architecture), weights };
       const wanted: DetectionClasses = { kind: "fixed", count };
@@ -69,6 +74,7 @@ export function startFromModel(
     fingerprint,
     backbone: { name, fingerprint, frozen: true },
     side: undefined,
+    classMap: "new",
     detectorFor: (count, side, seed) =>
       detectorFromEncoder(
         { image, weights },

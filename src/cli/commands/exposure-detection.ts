@@ -59,7 +59,7 @@ export const exposureDetectionCommand = defineCommand<[string], ExposureDetectio
     command.option("--split <name>", "train, val or test", "test");
     command.option("--shots <list>", "pictures a class, 0 for none, full for all", exposuresFrom(0), allShots);
     command.option("--shot-epochs <n>", "passes of a few-shot tuning over its pictures", numberBetween(0, 10_000), 40);
-    command.option("--shot-steps <n>", "its updates at least", integerBetween(1, 1e6), 60);
+    command.option("--shot-steps <n>", "its updates at least", integerBetween(1, 1e6), 100);
     command.option("--seeds <list>", "of the subsets", wholeNumbersFrom(0), [3, 30, 300]);
     addRecipeOptions(command);
     command.option("--ledger <file>", "where scores are kept, one JSON object a line", defaultLedger);
@@ -97,8 +97,7 @@ export const exposureDetectionCommand = defineCommand<[string], ExposureDetectio
         ...(zeroShot ? { zeroShot: { detector: zeroShot.finds, protocol: zeroShot.protocol } } : {}),
         recipeOf: (exposure, seed, pictures) =>
           recipeFrom(exposure === "full" ? options : { ...options, steps: stepsOn(pictures) }, {
-            ...{ pictures, seed },
-            side: start.side,
+            ...{ pictures, start, seed },
           }),
         ledger: await Ledger.open(options.ledger),
         runDir: resolve(options.runs),

@@ -84,7 +84,7 @@ export const tuneDetectionCommand = defineCommand<[string], TuneDetectionOptions
     const start = await tuningStart(context, options, set.classes);
     const train = set.splits.get("train") ?? [];
     const subset = options.shots === undefined ? train : fewShotSubset(train, options.shots, options.seed);
-    const recipe = recipeFrom(options, { pictures: subset.length, side: start.side, seed: options.seed });
+    const recipe = recipeFrom(options, { pictures: subset.length, start, seed: options.seed });
     const runDir = resolve(options.out);
     const name = options.name ?? basename(runDir);
     const pictures = await openPictures(context, set, subset, recipe);
