@@ -13,12 +13,13 @@ import { loadModel } from "../src/zoo/load-model.ts";
  * output folder, from the ledger there. Stopped or killed, the same command goes on.
  *
  * npm run evaluate-detection -- --data DATA --out DIR [--detector NAME|DIR] [--model NAME] [--sets a,b] [--shots 0,1,full]
- *   [--seeds 3,30,300] [--side N] [--shot-epochs N[,N…]] [--shot-steps N[,N…]] [--steps N[,N…]] [--batch N] [--learning-rate R] [--augment NAME] [--fast]
+ *   [--seeds 3,30,300] [--side N] [--shot-epochs N[,N…]] [--shot-steps N[,N…]] [--steps N[,N…]] [--batch N]
+ *   [--optimizer NAME] [--learning-rate R] [--augment NAME] [--average D] [--fast]
  *
  * Zero-shot needs a detector that finds objects of any kind: the bundled one unless `--detector` names another. The tunings
- * start from it. `--shot-epochs` with the least number of `--shot-steps`, and `--steps`, of the tunings on few and on all pictures, are one
- * number or one a set. `--fast` only shows that everything
- * runs.
+ * start from it. `--shot-epochs` with the least number of `--shot-steps`, and `--steps`, of the tunings on few and on all
+ * pictures, are one number or one a set; what else is left out is as in `florence exposure detection`. `--fast` only
+ * shows that everything runs.
  */
 const { values } = parseArgs({
   options: {
@@ -30,10 +31,11 @@ const { values } = parseArgs({
     shots: { type: "string", default: "0,1,3,5,10,full" },
     seeds: { type: "string", default: "3,30,300" },
     side: { type: "string", default: "192" },
-    "shot-epochs": { type: "string", default: "16,40,40,20" },
-    "shot-steps": { type: "string", default: "40,100,40,100" },
-    steps: { type: "string", default: "300,800,1200,1200" },
+    "shot-epochs": { type: "string", default: "16,80,60,20" },
+    "shot-steps": { type: "string", default: "40,150,100,100" },
+    steps: { type: "string", default: "300,800,2800,1200" },
     batch: { type: "string", default: "4" },
+    optimizer: { type: "string" },
     "learning-rate": { type: "string" },
     augment: { type: "string" },
     average: { type: "string" },
@@ -63,7 +65,7 @@ for (const [i, set] of sets.entries()) {
     ...["--shots", values.shots, "--shot-epochs", values.fast ? "0" : (shotEpochs[i] as string)],
     ...["--shot-steps", values.fast ? "10" : (shotSteps[i] as string)],
     ...["--steps", values.fast ? "30" : (steps[i] as string), "--batch", values.batch],
-    ...(["learning-rate", "augment", "average", "detector"] as const).flatMap((option) =>
+    ...(["optimizer", "learning-rate", "augment", "average", "detector"] as const).flatMap((option) =>
       values[option] === undefined ? [] : [`--${option}`, values[option]],
     ),
   ];
