@@ -14,12 +14,12 @@ const recipeOf = (pictures: number, classMap: ClassMapStart, ...words: string[])
   recipeFrom(optionsOf(...words), { pictures, start: { side: undefined, classMap }, seed: 3 });
 
 describe("recipeFrom", () => {
-  it("learns a new map to classes at high rates", () => {
-    for (const pictures of [1, 1000]) {
-      const recipe = recipeOf(pictures, "new");
-      expect(recipe).toMatchObject({ optimizer: "muon", learningRate: 1e-3, matrixRateScale: 20 });
-      expect(recipe.classifierRateScale).toBe(30);
+  it("learns a new map to classes at a high rate, and on few pictures all hidden layers", () => {
+    const [few, many] = [recipeOf(99, "new"), recipeOf(100, "new")];
+    for (const recipe of [few, many]) {
+      expect(recipe).toMatchObject({ optimizer: "muon", learningRate: 1e-3, classifierRateScale: 30 });
     }
+    expect([few.matrixRateScale, many.matrixRateScale]).toEqual([20, 5]);
   });
 
   it("changes little of a detector that knows the classes, on few pictures", () => {

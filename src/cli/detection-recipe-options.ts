@@ -96,7 +96,7 @@ export function addRecipeOptions(command: Command): void {
   );
   command.option(
     "--matrix-rate <f>",
-    "factor on the rate for Muon's matrices (default: 20 for new classes, else 5)",
+    `factor on the rate for Muon's matrices (default: 5; 20 for new classes on fewer than ${few} pictures)`,
     numberBetween(0, 1000),
   );
   command.option(
@@ -126,15 +126,19 @@ type DefaultRates = Pick<DetectionRecipe, "optimizer" | "learningRate" | "matrix
 const few = 100;
 
 /**
- * As measured (docs/detection.md): a new map to classes has to be learnt at high rates, or few updates tell no classes
- * apart. A map that stays needs less; and on few pictures so little that nothing is lost of what the detector knows.
+ * As measured (docs/detection.md): a new map to classes has to be learnt at a high rate, and on few pictures, and so in few
+ * updates, the layers ahead of it too. A map that stays needs less; and on few pictures so little that nothing is lost
+ * of what the detector knows.
  */
 function defaultRates(pictures: number, classMap: ClassMapStart): DefaultRates {
-  const augmentation = pictures < few ? "medium" : "light";
-  const muon = { optimizer: "muon", learningRate: 1e-3 } as const;
-  if (classMap === "new") return { ...muon, matrixRateScale: 20, classifierRateScale: 30, augmentation };
-  if (pictures >= few) return { ...muon, matrixRateScale: 5, classifierRateScale: 1, augmentation };
-  return { optimizer: "adamw", learningRate: 2e-4, matrixRateScale: 5, classifierRateScale: 1, augmentation };
+  const isFew = pictures < few;
+  const augmentation = isFew ? "medium" : "light";
+  if (classMap === "kept" && isFew) {
+    return { optimizer: "adamw", learningRate: 2e-4, matrixRateScale: 5, classifierRateScale: 1, augmentation };
+  }
+  const muon = { optimizer: "muon", learningRate: 1e-3, augmentation } as const;
+  if (classMap === "kept") return { ...muon, matrixRateScale: 5, classifierRateScale: 1 };
+  return { ...muon, matrixRateScale: isFew ? 20 : 5, classifierRateScale: 30 };
 }
 
 function sideFrom(text: string): number {
