@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { LabelledSet, SplitName } from "../data/labelled/labelled-set.ts";
 import type { FailedFile } from "../io/file-walk.ts";
+import { isHiddenInEncoder } from "../models/hidden-matrices.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { addAdapters } from "../nn/low-rank.ts";
@@ -18,6 +19,8 @@ import { AdamW } from "./adamw.ts";
 import { hashConfig } from "./checkpoint.ts";
 import { startHead } from "./head-start.ts";
 import { MetricsLog } from "./metrics-log.ts";
+import { Muon } from "./muon.ts";
+import type { TensorMap } from "./optimizer.ts";
 import { type StepReport, train } from "./trainer.ts";
 import { isCaptioned, openTuningData, type TuningData } from "./tuning-data.ts";
 import { createContrastiveObjective, createHeadObjective } from "./tuning-objectives.ts";
@@ -115,12 +118,7 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
   try {
     const summary = await train({
       objective,
-      optimizer: new AdamW(objective.weights, {
-        weightDecay: recipe.weightDecay,
-        beta2: recipe.beta2,
-        clipNorm: recipe.clipNorm,
-        learningRateScale: rateScales(recipe, [...objective.weights.keys()]),
-      }),
+      optimizer: await createOptimizer(recipe, objective.weights),
       runDir,
       totalSteps,
       schedule: {
@@ -245,6 +243,17 @@ function results(
 /** How many updates a recipe makes on so many pictures. */
 export function stepsOf({ steps, epochs, batch }: FineTuneRecipe, pictures: number): number {
   return steps ?? Math.max(1, Math.ceil((epochs * pictures) / batch));
+}
+
+function createOptimizer(recipe: FineTuneRecipe, weights: TensorMap): AdamW | Promise<Muon> {
+  const { optimizer, matrixRateScale, weightDecay, beta2, clipNorm } = recipe;
+  const learningRateScale = rateScales(recipe, [...weights.keys()]);
+  const adamw = { weightDecay, beta2, clipNorm, learningRateScale };
+  if (optimizer === "adamw") return new AdamW(weights, adamw);
+  return Muon.create(weights, {
+    ...{ rateScale: matrixRateScale, weightDecay, learningRateScale, adamw },
+    isHiddenMatrix: isHiddenInEncoder,
+  });
 }
 
 function rateScales(recipe: FineTuneRecipe, names: readonly string[]): (name: string) => number {

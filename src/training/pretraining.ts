@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ShardReader } from "../data/shards.ts";
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import type { WeightTensor } from "../io/safetensors.ts";
+import { isHiddenInEncoder } from "../models/hidden-matrices.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { initialWeights, namedParameters, type Weights } from "../nn/module.ts";
@@ -233,12 +234,5 @@ async function createOptimizer(recipe: PretrainRecipe, weights: TensorMap): Prom
   const { kind, weightDecay, beta2, clipNorm, matrixRateScale } = recipe.optimizer;
   const adamw = { weightDecay, beta2, clipNorm };
   if (kind === "adamw") return new AdamW(weights, adamw);
-  return Muon.create(weights, { rateScale: matrixRateScale, weightDecay, adamw, isHiddenMatrix });
-}
-
-/** Matrices and kernels inside the encoders; not embeddings, tables, the stem or the last projections. */
-function isHiddenMatrix(name: string, shape: readonly number[]): boolean {
-  return (
-    shape.length >= 2 && /\.(attn\.(qkv|proj)|mlp\.fc[12]|fc[12]|downsample\.(proj|reduction))\.weight$/.test(name)
-  );
+  return Muon.create(weights, { rateScale: matrixRateScale, weightDecay, adamw, isHiddenMatrix: isHiddenInEncoder });
 }

@@ -21,6 +21,7 @@ function fakeSessions(count: number, { wait = () => 0, millisecondsPerImage = 30
   const released: number[] = [];
   const sessions = Array.from({ length: count }, (_, session): ImageSession => {
     return {
+      hasFailed: false,
       async images(payload, { signal }) {
         const numbers = Array.from({ length: payload.count }, (_, i) => payload.pixels[i * 3]);
         runs.push({ session, numbers });
@@ -87,6 +88,7 @@ describe("ImageQueue", () => {
     const released: number[] = [];
     let starts = 0;
     const session = (number: number): ImageSession => ({
+      hasFailed: false,
       images: async ({ count }) => ({ matrix: new Float32Array(count).fill(number), milliseconds: 1 }),
       release: async () => void released.push(number),
     });
@@ -127,6 +129,54 @@ describe("ImageQueue", () => {
     expect(numbersOf(await other)).toHaveLength(20);
     expect(runs.filter(({ numbers }) => numbers[0] >= 100).length).toBeLessThanOrEqual(2);
     expect(queue.isBusy).toBe(false);
+  });
+
+  it("does not let small calls, one after the other, hold up a large one for ever", async () => {
+    const { queue, runs } = fakeSessions(1);
+    await queue.encode(pictures(32), "embedding");
+    runs.length = 0;
+    let isDone = false;
+    const large = queue.encode(pictures(60, 100), "embedding").then(() => {
+      isDone = true;
+    });
+    const small = async () => {
+      while (!isDone) await queue.encode(pictures(1), "embedding");
+    };
+    await Promise.all([large, small(), small()]);
+    const ofLarge = runs.findLastIndex(({ numbers }) => numbers[0] >= 100);
+    expect(ofLarge).toBeLessThanOrEqual(4 * Math.ceil(60 / 12));
+    expect(runs.filter(({ numbers }) => numbers[0] < 100).length).toBeGreaterThan(10);
+  });
+
+  it("goes on without a session whose thread ended, and starts anew when none is left", async () => {
+    const released: number[] = [];
+    const dead = new Set<number>();
+    let made = 0;
+    const session = (number: number): ImageSession => ({
+      get hasFailed() {
+        return dead.has(number);
+      },
+      async images({ count }) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        if (dead.has(number)) throw new Error(`thread ${number} ended early`);
+        return { matrix: new Float32Array(count).fill(number), milliseconds: 40 * count };
+      },
+      release: async () => void released.push(number),
+    });
+    async function* start(): AsyncGenerator<ImageSession> {
+      yield session(++made);
+      yield session(++made);
+    }
+    const queue = new ImageQueue({ name: "tiny", side: 1, sessions: 2, start });
+    expect(new Set(numbersOf(await queue.encode(pictures(20), "embedding")))).toEqual(new Set([1, 2]));
+    const hit = queue.encode(pictures(20), "embedding");
+    dead.add(1);
+    await expect(hit).rejects.toThrow("thread 1 ended early");
+    expect(new Set(numbersOf(await queue.encode(pictures(20), "embedding")))).toEqual(new Set([2]));
+    dead.add(2); // while nothing is under way
+    expect(new Set(numbersOf(await queue.encode(pictures(20), "embedding")))).toEqual(new Set([3, 4]));
+    await queue.dispose();
+    expect(released).toEqual([1, 2, 3, 4]);
   });
 
   it("refuses pictures of another size", async () => {

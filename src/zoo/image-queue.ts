@@ -6,6 +6,8 @@ import type { ImageOutput, ImageRun, ImagesPayload } from "./image-run.ts";
 
 /** A session of an image tower, in a thread of its own. */
 export interface ImageSession {
+  /** Its thread has ended, so that it is of no more use. */
+  readonly hasFailed: boolean;
   images(payload: ImagesPayload, options: CallOptions): Promise<ImageRun>;
   release(): Promise<void>;
 }
@@ -39,10 +41,13 @@ const largestRun = 32;
 const firstPictures = 4;
 /** How long a run shall take: it cannot be stopped, and an abort is to be followed within a second. */
 const runMilliseconds = 400;
+/** One run of so many is of the call that came first: small calls one after the other must not hold up a large one for ever. */
+const runsPerOldest = 4;
 
 /**
  * Pictures that wait for the sessions of an image tower. A session that is free takes the next pictures by itself, of the
- * call that has the fewest left, so that no session waits for another and small calls do not wait for large ones.
+ * call that has the fewest left, so that no session waits for another and small calls do not wait for large ones. A
+ * session whose thread has ended is given up; when none is left, the next call starts them anew.
  */
 export class ImageQueue {
   readonly #options: ImageQueueOptions;
@@ -50,7 +55,9 @@ export class ImageQueue {
   readonly #sessions = new Set<ImageSession>();
   readonly #idle: ImageSession[] = [];
   #started: Promise<void> | undefined;
+  #isStarting = false;
   #isDisposed = false;
+  #runs = 0;
   #millisecondsPerImage = Number.POSITIVE_INFINITY;
 
   constructor(options: ImageQueueOptions) {
@@ -101,6 +108,7 @@ export class ImageQueue {
   }
 
   async #start(): Promise<void> {
+    this.#isStarting = true;
     try {
       for await (const session of this.#options.start()) {
         this.#sessions.add(session);
@@ -113,17 +121,26 @@ export class ImageQueue {
       const made = [...this.#sessions];
       this.#sessions.clear();
       this.#idle.length = 0;
-      this.#started = undefined; // the next call tries again
       await Promise.allSettled(made.map((session) => session.release()));
+    } finally {
+      this.#isStarting = false;
     }
+    this.#startAnewIfNoneIsLeft(); // at the next call, if no call waits
   }
 
   #share(): void {
     while (this.#idle.length > 0 && !this.#isDisposed) {
-      const job = this.#shortest();
+      const job = ++this.#runs % runsPerOldest === 0 ? this.#oldest() : this.#shortest();
       if (!job) return;
-      void this.#run(this.#idle.pop() as ImageSession, job);
+      const session = this.#idle.pop() as ImageSession;
+      if (session.hasFailed) this.#giveUp(session);
+      else void this.#run(session, job);
     }
+  }
+
+  #oldest(): Job | undefined {
+    for (const job of this.#jobs) if (job.next < job.images.length) return job;
+    return undefined;
   }
 
   #shortest(): Job | undefined {
@@ -156,8 +173,21 @@ export class ImageQueue {
       this.#jobs.delete(job); // no other session begins with what is left of it
       job.reject(error);
     }
-    if (this.#sessions.has(session)) this.#idle.push(session);
+    if (session.hasFailed) this.#giveUp(session);
+    else if (this.#sessions.has(session)) this.#idle.push(session);
     this.#share();
+  }
+
+  #giveUp(session: ImageSession): void {
+    this.#sessions.delete(session);
+    void session.release().catch(() => undefined);
+    this.#startAnewIfNoneIsLeft();
+  }
+
+  #startAnewIfNoneIsLeft(): void {
+    if (this.#sessions.size > 0 || this.#isStarting || this.#isDisposed) return;
+    this.#started = undefined;
+    if (this.isBusy) this.#begin();
   }
 
   /** As many as take the time of a run, and fewer where that gives all sessions the same. */

@@ -39,6 +39,9 @@ export async function* startStreams(
 
 function sessionOf(worker: StreamWorker): ImageSession {
   return {
+    get hasFailed() {
+      return worker.hasFailed;
+    },
     images: (payload, options) => worker.call("images", payload, options),
     release: () => release(worker),
   };

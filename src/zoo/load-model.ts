@@ -177,5 +177,12 @@ class LoadedModel implements ThreadedModel {
 
 /** That of the model's own worker, which is released with the model. */
 async function* ownSession(worker: WorkerThread<ModelCalls>): AsyncGenerator<ImageSession> {
-  yield { images: (payload, options) => worker.call("images", payload, options), release: async () => undefined };
+  if (worker.hasFailed) throw new Error("the model's thread must be alive, it has ended. Load the model again.");
+  yield {
+    get hasFailed() {
+      return worker.hasFailed;
+    },
+    images: (payload, options) => worker.call("images", payload, options),
+    release: async () => undefined,
+  };
 }

@@ -98,6 +98,21 @@ describe("florence tune", () => {
     expect(await readClassifier(join(folder, "base"))).toBeUndefined();
   });
 
+  it.each(["contrastive", "head"])("%s with muon: learns, on another way than AdamW, and says so", async (method) => {
+    const run = `muon-${method}`;
+    const words = ["--method", method, "--steps", "20", "--optimizer", "muon", "--matrix-rate", "2"];
+    const { test } = summaryOf(await tuned(run, ...words));
+    expect(test.after.value).toBe(1);
+    const { recipe } = JSON.parse(await readFile(join(folder, run, "model", "tuning.json"), "utf8"));
+    expect(recipe).toMatchObject({ optimizer: "muon", matrixRateScale: 2 });
+  });
+
+  it("refuses muon for adapters", async () => {
+    const { exitCode, stderr } = await tuneHere("muon-lora", "--method", "lora", "--optimizer", "muon");
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("optimizer must be adamw for lora");
+  });
+
   it("head with a frozen tower: the whole model stays as it is", async () => {
     await tuned("head-frozen", "--method", "head", "--steps", "5", "--freeze-image");
     expect(await readFile(join(folder, "head-frozen", "model", "model.safetensors"))).toEqual(

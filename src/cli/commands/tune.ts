@@ -32,6 +32,8 @@ interface TuneOptions extends ModelOption, JsonOption {
   readonly batch: number;
   readonly chunk?: number;
   readonly learningRate?: number;
+  readonly optimizer: FineTuneRecipe["optimizer"];
+  readonly matrixRate: number;
   readonly warmup?: number;
   readonly weightDecay: number;
   readonly layerDecay: number;
@@ -148,6 +150,12 @@ function configureTune(command: Command): void {
   command.option("--batch <n>", "pictures an update", integerBetween(2, 65_536), 128);
   command.option("--chunk <n>", "pictures through the model at a time (gradient cache)", integerBetween(1, 65_536));
   command.option("--learning-rate <r>", "peak rate (default: 2e-4; lora: 1e-3)", numberBetween(1e-9, 10));
+  command.addOption(
+    new Option("--optimizer <name>", "of the matrices of hidden layers; all else is AdamW's")
+      .choices(["adamw", "muon"])
+      .default("adamw"),
+  );
+  command.option("--matrix-rate <f>", "factor on the rate for Muon's matrices", numberBetween(0.001, 1000), 10);
   command.option("--warmup <n>", "updates up to the peak (default: a tenth, at most 500)", integerBetween(0, 1e9));
   command.option("--weight-decay <w>", "decoupled weight decay", numberBetween(0, 10), 0.05);
   command.option(
@@ -216,6 +224,8 @@ function recipeFrom(options: TuneOptions, templates: string[]): FineTuneRecipe {
     batch: options.batch,
     chunk: options.chunk,
     ...(options.learningRate === undefined ? {} : { learningRate: options.learningRate }),
+    optimizer: options.optimizer,
+    matrixRateScale: options.matrixRate,
     warmupSteps: options.warmup,
     weightDecay: options.weightDecay,
     layerDecay: options.layerDecay,

@@ -1,4 +1,5 @@
 import { unescapeCertainHtml, unescapeHtml, WINDOWS_1252_C1 } from "./html-references.ts";
+import { undoMojibake } from "./mojibake/undo-mojibake.ts";
 
 const LIGATURES: Readonly<Record<string, string>> = {
   ...{ Ĳ: "IJ", ĳ: "ij", ŉ: "ʼn", Ǳ: "DZ", ǲ: "Dz", ǳ: "dz", Ǆ: "DŽ", ǅ: "Dž", ǆ: "dž", Ǉ: "LJ", ǈ: "Lj", ǉ: "lj" },
@@ -23,10 +24,8 @@ export function cleanClipText(text: string): string {
 
 /**
  * Repairs text as ftfy's `fix_text` does, line by line until nothing changes: certain HTML references (not after a
- * `<`), UTF-8 read as windows-1252, C1 controls, Latin ligatures, full and half width, curly quotes, line breaks, lone
+ * `<`), UTF-8 read as another encoding, C1 controls, Latin ligatures, full and half width, curly quotes, line breaks, lone
  * surrogates, terminal colours, control characters, NFC.
- * Differs: of the many encodings ftfy guesses, only UTF-8 read as windows-1252 or Latin-1 is undone, and only where it is
- * unmistakable; the bytes of a no-break space that became a plain space are not restored.
  */
 export function fixText(text: string): string {
   let mayUnescape = true;
@@ -57,30 +56,4 @@ function fixLine(line: string, mayUnescape: boolean): string {
     if (next === current) return next;
     current = next;
   }
-}
-
-const HIGH_BYTES = new Map<string, number>();
-for (let byte = 0x80; byte < 0x100; byte++) {
-  HIGH_BYTES.set(String.fromCharCode(byte), byte);
-  if (byte < 0xa0) HIGH_BYTES.set(WINDOWS_1252_C1.charAt(byte - 0x80), byte);
-}
-
-const NEXT = `[\\x80-\\xbf${WINDOWS_1252_C1}]`;
-// One alone is certain enough if it begins a Latin-1 letter (Â, Ã), punctuation, a symbol or kana (â, ã, ï) or an emoji
-// (ð); three in a row are certain in any script.
-const MOJIBAKE = new RegExp(
-  `(?:[Â-ß]${NEXT}|[à-ï]${NEXT}{2}|[ðó]${NEXT}{3}){3,}|[ÂÃ]${NEXT}|[âãï]${NEXT}{2}|ð${NEXT}{3}`,
-  "g",
-);
-
-/** Undoes UTF-8 that was read as windows-1252: `â€œcafÃ©â€�` was “café”. */
-function undoMojibake(text: string): string {
-  return text.replace(MOJIBAKE, (garbled) => {
-    const bytes = Uint8Array.from(garbled, (character) => HIGH_BYTES.get(character) ?? 0);
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch {
-      return garbled; // an overlong or unassigned form: it was not UTF-8
-    }
-  });
 }

@@ -4,8 +4,8 @@ import { isHiddenInDetector } from "./detection-recipe.ts";
 
 describe("isHiddenInDetector", () => {
   it("picks the matrices and kernels of hidden layers, and nothing of fewer axes", () => {
-    const hidden = [...tinyDetector(32, { kind: "fixed", count: 2 }).learnable].filter(([name]) =>
-      isHiddenInDetector(name),
+    const hidden = [...tinyDetector(32, { kind: "fixed", count: 2 }).learnable].filter(([name, { shape }]) =>
+      isHiddenInDetector(name, shape),
     );
     expect(hidden.every(([, { shape }]) => shape.length >= 2)).toBe(true);
     expect(hidden.map(([name]) => name).sort()).toEqual(

@@ -1,3 +1,4 @@
+import { isHiddenInEncoder } from "../../models/hidden-matrices.ts";
 import type { DetectionAugmentation } from "./training-batches.ts";
 
 /** What of a detector stays as it is: nothing, the encoder, or all but the head's three maps. */
@@ -85,13 +86,14 @@ export function isLearntByDetection(name: string, { freeze, frozenStages }: Dete
   return stage !== null && Number(stage[1]) >= frozenStages;
 }
 
+/** Of what a detector has beside its encoder. */
 const hiddenLayers = [
-  /^imageEncoder\.stages\.\d+\.(blocks\.\d+|downsample)\.(attn\.qkv|attn\.proj|mlp\.fc[12]|conv[12]|proj|reduction)\.weight$/,
   /^pyramid\.(laterals|outputs|further)\.\d+\.weight$/,
   /^dynamicHead\.blocks\.\d+\.(own|finer|coarser)\.weight$/,
 ];
 
 /** Matrices and kernels of hidden layers, which Muon updates: not the stem, the deformations, the gates and the head's maps. */
-export function isHiddenInDetector(name: string): boolean {
+export function isHiddenInDetector(name: string, shape: readonly number[]): boolean {
+  if (name.startsWith("imageEncoder.")) return isHiddenInEncoder(name, shape);
   return hiddenLayers.some((layer) => layer.test(name));
 }

@@ -22,6 +22,9 @@ export const fineTuneRecipeSchema = z.strictObject({
   learningRate: z.number().positive(),
   finalLearningRate: z.number().nonnegative().default(0),
   warmupSteps: z.int().nonnegative().optional(), // a tenth of the steps, at most 500, if left out
+  /** Of the matrices of hidden layers in the towers; all else is AdamW's. */
+  optimizer: z.enum(["adamw", "muon"]).default("adamw"),
+  matrixRateScale: z.number().positive().default(10), // Muon: rate of those matrices over that of the rest
   weightDecay: z.number().nonnegative().default(0.05),
   beta2: z.number().gt(0).lt(1).default(0.999),
   clipNorm: z.number().positive().default(1),
@@ -76,6 +79,9 @@ export function fineTuneRecipe(
   if (method === "head" && tuneText) throw refusal("tuneText must be false for a head, which has no texts");
   if (method === "contrastive" && !tuneImage && !tuneText) {
     throw refusal("tuneImage or tuneText must be true for contrastive tuning, got neither");
+  }
+  if (method === "lora" && recipe.optimizer === "muon") {
+    throw refusal("optimizer must be adamw for lora: adapters are no hidden layers, which muon is for");
   }
   if (method !== "head" && (mixup > 0 || cutmix > 0)) throw refusal("mixup and cutmix need the method head");
   if (method === "head" && recipe.anchor > 0) throw refusal("anchor needs the method contrastive or lora");
