@@ -3,11 +3,11 @@
  * of threads, the two in turn:
  *
  *   python scripts/fixtures/clip_inference_peer.py DIR
- *   npm run bench:infer -- --model DIR [--rounds 5] [--images 200] [--threads 2] [--batch 8] [--streams 1] [--only model,int8,files,texts]
+ *   npm run bench:infer -- --model DIR [--rounds 5] [--images 200] [--threads 2] [--batch 8] [--streams 1] [--only model,products,int8,files,texts]
  *
  * `--peer FOLDER` names a folder in which `npm install @huggingface/transformers@4` was run; without it one is made in the
  * system's temporary folder. `--streams 1` is our model with one session for all calls. Each part ends with `ratio <number> <what>`: theirs over ours in time, higher is better
- * (of int8: our float32 over our int8).
+ * (of int8: our float32 over our int8). `products` times the tower's matrix products alone, in ONNX Runtime.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -23,6 +23,7 @@ import { defaultTemplates } from "../src/tasks/classification/templates.data.ts"
 import type { LoadOptions, ThreadedModel } from "../src/zoo/florence-model.ts";
 import { loadModel } from "../src/zoo/load-model.ts";
 import { writePictures } from "./picture-folder.ts";
+import { towerProducts } from "./tower-products.ts";
 
 const { values } = parseArgs({
   options: {
@@ -70,7 +71,7 @@ const peerOptions = { dtype: "fp32", device: "cpu", session_options: { intraOpNu
 const scratch = await mkdtemp(join(tmpdir(), "florence-bench-infer-"));
 try {
   const paths = await writePictures(scratch, Math.max(batch, Number(values.images)));
-  if (parts.has("model") || parts.has("int8")) await modelAlone(paths.slice(0, batch));
+  if (["model", "products", "int8"].some((part) => parts.has(part))) await modelAlone(paths.slice(0, batch));
   if (parts.has("int8")) await nanoCosine(paths);
   if (parts.has("files")) await fromFiles(paths);
   if (parts.has("texts")) await fromTexts();
@@ -111,9 +112,18 @@ async function modelAlone(paths: readonly string[]): Promise<void> {
     const inputs = await processor(await Promise.all(paths.map((path) => peer.RawImage.read(path))));
     contenders.theirs = async () => (await model(inputs)).image_embeds.data;
   }
+  const products = parts.has("products") ? await towerProducts(paths.length, threads) : undefined;
+  if (products) contenders.products = () => products.run();
   const times = await interleave(contenders);
+  await products?.release();
   const what = `ViT-B/32 image tower alone, float32, batch ${paths.length}, ${threads} threads`;
   if (times.theirs) report(what, times.ours, times.theirs, "float32 model alone (target 1.1)");
+  if (times.products && times.theirs) {
+    report("its matrix products alone", times.products, times.theirs, "most that a float32 tower could be ahead");
+    report("the same beside all of our tower", times.products, times.ours, "of our tower's time over its products'");
+    const rate = ((products?.operations ?? 0) / median(times.products) / 1e6 / threads).toFixed(0);
+    console.log(`products: ${rate} GFLOP/s a thread`);
+  }
   if (times.int8) report("int8 against our float32, the same batch", times.int8, times.ours, "int8 (target 2.2)");
 }
 

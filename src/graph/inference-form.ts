@@ -13,7 +13,8 @@ import { nodesInOrder, resolveAlias } from "./traversal.ts";
  * - a linear layer of many axes is one product of many axes, without reshapes around it;
  * - queries, keys and values are three products, each turned by heads at once, instead of one that is turned and split.
  *
- * A residual sum and the norm after it stay two operators: `SkipLayerNormalization` takes longer than both.
+ * A residual sum and the norm after it stay two operators: `SkipLayerNormalization` takes longer than both. So does
+ * `MultiHeadAttention` in the place of all that is between the projections.
  *
  * @param outputs  what the graph computes, by name
  * @returns        the same outputs of a new graph, which has no gradients
