@@ -1,11 +1,14 @@
 import { type Command, Option } from "commander";
 import { augmentNames } from "../data/augment-presets.ts";
 import type { EvaluationOptions } from "../evaluation/evaluation-task.ts";
-import { headStarts } from "../tasks/fine-tune/recipe.ts";
+import { headStarts, tuningOptimizers } from "../tasks/fine-tune/recipe.ts";
 import { integerBetween, numberBetween } from "./command.ts";
 
 /** How a model is tuned before it is scored. */
-export type EvaluatedTuning = Pick<EvaluationOptions, "epochs" | "batch" | "learningRate" | "augment" | "headStart">;
+export type EvaluatedTuning = Pick<
+  EvaluationOptions,
+  "epochs" | "batch" | "learningRate" | "augment" | "headStart" | "optimizer" | "matrixRate"
+>;
 
 /** Adds the options of `EvaluatedTuning`. */
 export function addEvaluatedTuning(command: Command): void {
@@ -20,9 +23,20 @@ export function addEvaluatedTuning(command: Command): void {
   command.addOption(
     new Option("--head-start <how>", "fine-tune: where a head starts from (default: zero-shot)").choices(headStarts),
   );
+  command.addOption(
+    new Option("--optimizer <name>", "fine-tune: of the matrices of hidden layers (default: adamw)").choices(
+      tuningOptimizers,
+    ),
+  );
+  command.option(
+    "--matrix-rate <f>",
+    "fine-tune: factor on the rate for muon's matrices (default: 10)",
+    numberBetween(0.001, 1000),
+  );
 }
 
 /** The options of tuning among those of a command. */
-export function evaluatedTuning({ epochs, batch, learningRate, augment, headStart }: EvaluatedTuning): EvaluatedTuning {
-  return { epochs, batch, learningRate, augment, headStart };
+export function evaluatedTuning(options: EvaluatedTuning): EvaluatedTuning {
+  const { epochs, batch, learningRate, augment, headStart, optimizer, matrixRate } = options;
+  return { epochs, batch, learningRate, augment, headStart, optimizer, matrixRate };
 }

@@ -28,6 +28,9 @@ export interface EvaluationOptions {
   readonly augment?: string;
   /** Where a tuned head starts from: the class names, chance, or a linear probe. */
   readonly headStart?: string;
+  /** What tuning updates the matrices of hidden layers with: `adamw` or `muon`, and muon's factor on the rate. */
+  readonly optimizer?: string;
+  readonly matrixRate?: number;
 }
 
 /** What a classification is scored by: top-1, the mean of the classes' own accuracies, or 11-point mAP. */

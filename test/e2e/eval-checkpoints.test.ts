@@ -65,6 +65,10 @@ describe("florence eval on an imported CLIP checkpoint of random weights", () =>
     expect(head).toMatchObject({ score: 1, seed: 3, protocol: { method: "head", shots: 2, epochs: 20 } });
     const [again] = await entriesOf("eval", "fine-tune", set, "--model", clip, "--method", "head", ...words);
     expect(again).toEqual(head);
+    expect(head?.protocol).not.toHaveProperty("optimizer"); // as it was before there was a choice
+    const other = [...words, "--optimizer", "muon", "--matrix-rate", "2"];
+    const [muon] = await entriesOf("eval", "fine-tune", set, "--model", clip, "--method", "head", ...other);
+    expect(muon).toMatchObject({ score: 1, protocol: { optimizer: "muon", matrixRate: 2 } });
     await expect(readFile(join(folder, "cache/evaluation-runs"))).rejects.toMatchObject({ code: "EISDIR" });
   });
 });

@@ -5,7 +5,7 @@ import { openLabelledSet } from "../../data/labelled/open-labelled-set.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import { checkTemplates } from "../../tasks/classification/prompts.ts";
 import { bareTemplates, defaultTemplates } from "../../tasks/classification/templates.data.ts";
-import { type FineTuneRecipe, fineTuneRecipe, headStarts } from "../../tasks/fine-tune/recipe.ts";
+import { type FineTuneRecipe, fineTuneRecipe, headStarts, tuningOptimizers } from "../../tasks/fine-tune/recipe.ts";
 import { defaultMaxLoss, type MixtureChoice, type TuningResult, tune } from "../../training/tuning.ts";
 import { readCheckpoint } from "../../zoo/checkpoint-formats.ts";
 import { readTokenizerSource } from "../../zoo/tokenizer-files.ts";
@@ -152,7 +152,7 @@ function configureTune(command: Command): void {
   command.option("--learning-rate <r>", "peak rate (default: 2e-4; lora: 1e-3)", numberBetween(1e-9, 10));
   command.addOption(
     new Option("--optimizer <name>", "of the matrices of hidden layers; all else is AdamW's")
-      .choices(["adamw", "muon"])
+      .choices(tuningOptimizers)
       .default("adamw"),
   );
   command.option("--matrix-rate <f>", "factor on the rate for Muon's matrices", numberBetween(0.001, 1000), 10);

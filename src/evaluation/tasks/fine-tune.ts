@@ -36,7 +36,7 @@ export const fineTuned: EvaluationTask = {
   summary: "the score after tuning, on all training images or --shots a class",
   options: [
     ...(["split", "metric", "shots", "seeds", "prompts"] as const),
-    ...(["method", "epochs", "batch", "learningRate", "augment", "headStart"] as const),
+    ...(["method", "epochs", "batch", "learningRate", "augment", "headStart", "optimizer", "matrixRate"] as const),
   ],
 
   plan(context) {
@@ -55,6 +55,8 @@ export const fineTuned: EvaluationTask = {
         batch: options.batch ?? defaultBatch,
         learningRate: recipe.learningRate,
         augment: recipe.augment,
+        // Named where it is not what tunings had before there was a choice: a score keeps its place in the ledger.
+        ...(recipe.optimizer === "muon" && { optimizer: recipe.optimizer, matrixRate: recipe.matrixRateScale }),
       };
       // Tuning draws its batches by seed even where the images are all there are.
       const ownSeed = seed ?? (options.seeds ?? defaultSeeds)[0];
@@ -80,6 +82,7 @@ function recipeOf(
   images: number,
 ): FineTuneRecipe {
   const { method = "contrastive", batch = defaultBatch, learningRate, augment = "light", headStart } = options;
+  const { optimizer = "adamw", matrixRate } = options;
   if (!methods.some((name) => name === method)) {
     const rule = `fine-tune: method must be ${methods.join(" or ")}`;
     throw new UserError("bad-argument", `${rule}, got "${method}". Name one.`);
@@ -98,6 +101,8 @@ function recipeOf(
     batch: Math.max(2, Math.min(batch, images)),
     ...(learningRate !== undefined && { learningRate }),
     augment: augment as FineTuneRecipe["augment"],
+    optimizer: optimizer as FineTuneRecipe["optimizer"],
+    ...(matrixRate !== undefined && { matrixRateScale: matrixRate }),
     ...(headStart !== undefined && { headStart: headStart as FineTuneRecipe["headStart"] }),
     templates: [...chosenPrompts(options).templates],
   });

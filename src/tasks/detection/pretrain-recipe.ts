@@ -1,6 +1,11 @@
 import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
-import { type DetectionRecipe, detectionAugmentations, detectionRecipe } from "./detection-recipe.ts";
+import {
+  type DetectionRecipe,
+  detectionAugmentations,
+  detectionOptimizers,
+  detectionRecipe,
+} from "./detection-recipe.ts";
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -38,6 +43,8 @@ export const detectorRecipeSchema = z.strictObject({
   learningRate: z.number().positive(),
   finalLearningRate: z.number().nonnegative().default(0),
   encoderRateScale: z.number().positive().default(0.1),
+  optimizer: z.enum(detectionOptimizers).default("adamw"), // of the matrices and kernels of hidden layers
+  matrixRateScale: z.number().positive().default(20), // Muon: rate of those over that of the rest
   weightDecay: z.number().nonnegative(),
   clipNorm: z.number().positive(),
   averageDecay: z.number().gt(0).lt(1).optional(),
@@ -91,9 +98,9 @@ export function parseDetectorRecipe(value: unknown, source: string): DetectorPre
 /** The training core's recipe. */
 export function trainingRecipeOf(recipe: DetectorPretrainRecipe): DetectionRecipe {
   const { seed, side, batch, steps, warmupSteps, learningRate, finalLearningRate, encoderRateScale } = recipe;
-  const { weightDecay, clipNorm, averageDecay, freeze, augmentation, mosaicShare } = recipe;
+  const { weightDecay, clipNorm, averageDecay, freeze, augmentation, mosaicShare, optimizer, matrixRateScale } = recipe;
   return detectionRecipe({
     ...{ seed, side, batch, steps, warmupSteps, learningRate, finalLearningRate, encoderRateScale },
-    ...{ weightDecay, clipNorm, averageDecay, freeze, augmentation, mosaicShare },
+    ...{ weightDecay, clipNorm, averageDecay, freeze, augmentation, mosaicShare, optimizer, matrixRateScale },
   });
 }

@@ -12,6 +12,9 @@ const loraSchema = z.strictObject({
 /** What the weights of a classifier head can start from. */
 export const headStarts = ["zero-shot", "random", "probe"] as const;
 
+/** What updates the matrices of hidden layers in the towers; all else is AdamW's. */
+export const tuningOptimizers = ["adamw", "muon"] as const;
+
 /** How a model is tuned. Everything that decides a step is in here, beside the model and the data. */
 export const fineTuneRecipeSchema = z.strictObject({
   method: z.enum(["contrastive", "head", "lora"]),
@@ -22,8 +25,7 @@ export const fineTuneRecipeSchema = z.strictObject({
   learningRate: z.number().positive(),
   finalLearningRate: z.number().nonnegative().default(0),
   warmupSteps: z.int().nonnegative().optional(), // a tenth of the steps, at most 500, if left out
-  /** Of the matrices of hidden layers in the towers; all else is AdamW's. */
-  optimizer: z.enum(["adamw", "muon"]).default("adamw"),
+  optimizer: z.enum(tuningOptimizers).default("adamw"),
   matrixRateScale: z.number().positive().default(10), // Muon: rate of those matrices over that of the rest
   weightDecay: z.number().nonnegative().default(0.05),
   beta2: z.number().gt(0).lt(1).default(0.999),
