@@ -12,11 +12,13 @@ export class BatchReport {
   #processed = 0;
   #failed = 0;
 
-  constructor(context: CommandContext, title: string, isJson: boolean) {
+  /** @param inputs  how many there will be, for the time that is left; may become known on the way */
+  constructor(context: CommandContext, title: string, isJson: boolean, inputs?: Promise<number>) {
     this.#context = context;
     this.#title = title;
     this.#isJson = isJson;
     this.#progress = context.progress(title);
+    inputs?.then((total) => this.#progress.expect(total)).catch(() => undefined); // a walk that was aborted
   }
 
   /** Prints a result. */

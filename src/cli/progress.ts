@@ -4,6 +4,8 @@ import type { CliHost } from "./program.ts";
 /** A running count on stderr, for work of unknown or known length. */
 export interface CommandProgress {
   update(done: number): void;
+  /** Says how many there are, once that is known. */
+  expect(total: number): void;
   stop(): void;
 }
 
@@ -30,16 +32,21 @@ export class StderrDisplay {
    */
   progress(label: string, total?: number, unit = "pictures"): CommandProgress {
     const { stdout, stderr, environment } = this.#host;
-    if (stdout.isTTY && total === undefined) return { update() {}, stop() {} };
+    if (stdout.isTTY && total === undefined) return { update() {}, expect() {}, stop() {} };
+    let expected = total;
     const started = performance.now();
     let own: Progress | undefined;
     return {
       update: (done) => {
         if (!own && performance.now() - started >= quietMs) {
-          own = startProgress({ label, total, unit, start: done, stream: stderr, environment });
+          own = startProgress({ label, total: expected, unit, start: done, stream: stderr, environment });
           this.#shown = own;
         }
         own?.update(done);
+      },
+      expect: (count) => {
+        expected = count;
+        own?.expect(count);
       },
       stop: () => {
         own?.stop();

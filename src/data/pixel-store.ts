@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import type { FailedFile } from "../io/file-walk.ts";
+import { decodingVersion } from "../io/images.ts";
 import { DecodedPixels, decodeEach, readPixelIndex, requireDecoded, writePixelFiles } from "./decoded-pixels.ts";
 import type { LabelledImage, LabelledSet } from "./labelled/labelled-set.ts";
 import { type PreprocessConfig, preprocess } from "./transforms.ts";
@@ -101,7 +102,9 @@ const bytesOf = (size: number): number => size * size * 3;
 
 /** A digest of all that decides the pixels. */
 function identityOf({ set, images, preprocessing }: PixelStoreOptions): string {
-  const hash = createHash("sha256").update(JSON.stringify(["pixels/1", set.fingerprint, sorted(preprocessing)]));
+  const hash = createHash("sha256").update(
+    JSON.stringify([`pixels/${decodingVersion}`, set.fingerprint, sorted(preprocessing)]),
+  );
   for (const { key } of images) hash.update(`${JSON.stringify(key)}\n`);
   return hash.digest("hex").slice(0, 40);
 }

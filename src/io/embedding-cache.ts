@@ -10,6 +10,7 @@ import {
   readFrameHeader,
   readFramePayload,
 } from "./embedding-frame.ts";
+import { decodingVersion } from "./images.ts";
 
 export interface EmbeddingCacheOptions {
   readonly cacheFolder: string;
@@ -49,7 +50,8 @@ export class EmbeddingCache {
   /** Opens, or begins, the cache for `sourceFolder`. Damaged parts are left out: their files are embedded again. */
   static async open(sourceFolder: string, options: EmbeddingCacheOptions): Promise<EmbeddingCache> {
     const source = createHash("sha256").update(resolve(sourceFolder)).digest("hex").slice(0, 24);
-    const folder = join(options.cacheFolder, "embeddings", options.fingerprint.slice(0, 24), source);
+    const makers = `${options.fingerprint.slice(0, 24)}-${decodingVersion}`;
+    const folder = join(options.cacheFolder, "embeddings", makers, source);
     await mkdir(folder, { recursive: true });
     return new EmbeddingCache(folder, options.embedDim, await loadSegments(folder, options.embedDim));
   }

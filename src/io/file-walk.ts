@@ -79,6 +79,13 @@ export async function* walkImageFiles(
   }
 }
 
+/** How many inputs {@link walkImageFiles} gives, for a progress display. */
+export async function countImageFiles(paths: Iterable<string>, options: WalkOptions = {}): Promise<number> {
+  let count = 0;
+  for await (const _ of walkImageFiles(paths, options)) count++;
+  return count;
+}
+
 /** The failure record of an error, naming the file. */
 export function failedFile(path: string, error: unknown): FailedFile {
   return { path, error: toErrorRecord(error) };

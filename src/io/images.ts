@@ -13,6 +13,9 @@ export interface DecodeOptions {
   readonly name?: string;
 }
 
+/** Raised when a file's pixels come out otherwise (test/parity/pictures.test.ts fails then): caches made of pixels go by it. */
+export const decodingVersion = 2;
+
 const DEFAULT_MAX_PIXELS = 100e6;
 const DEFAULT_MAX_BYTES = 512 * 2 ** 20;
 

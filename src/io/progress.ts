@@ -31,6 +31,8 @@ export interface ProgressStream {
 export interface Progress {
   /** Says how many units are done in all, and optionally the fields, which stay until given anew. */
   update(done: number, fields?: ProgressFields): void;
+  /** Says how many units there are, once that is known. */
+  expect(total: number): void;
   /** Prints a message above the bar, for warnings on the way. */
   note(message: string): void;
   /** Draws the last state (in a log: if there was a line before) and ends the line. Later calls do nothing. */
@@ -75,6 +77,9 @@ export function startProgress(options: ProgressOptions): Progress {
       const rate = time > first.time ? ((done - first.done) * 1000) / (time - first.time) : 0;
       state = { ...state, done, rate, fields: fields ?? state.fields };
       if (time - drawnAt >= interval) draw();
+    },
+    expect(total) {
+      state = { ...state, total };
     },
     note(message) {
       stream.write(isTerminal ? `\r\x1b[K${message}\n` : `${message}\n`);

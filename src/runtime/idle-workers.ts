@@ -13,10 +13,12 @@ const idle = new Map<string, IdleWorker[]>();
 
 /** A worker of the script for one user alone: one that was given back lately, else a new one. */
 export function borrowWorker<Calls extends CallTable>(entry: URL): WorkerThread<Calls> {
-  const found = idle.get(entry.href)?.pop();
-  if (!found) return new WorkerThread<Calls>(entry);
-  clearTimeout(found.timer);
-  return found.worker as unknown as WorkerThread<Calls>;
+  const list = idle.get(entry.href) ?? [];
+  for (let found = list.pop(); found; found = list.pop()) {
+    clearTimeout(found.timer);
+    if (!found.worker.hasFailed) return found.worker as unknown as WorkerThread<Calls>;
+  }
+  return new WorkerThread<Calls>(entry);
 }
 
 /** Gives a worker back that holds nothing of its user any more; nobody needs to wait for its end. */

@@ -3,6 +3,7 @@ import { ShapeError } from "../core/errors.ts";
 import { defaultThreads } from "./default-threads.ts";
 import { encodeProgram, type FeedData, loadProgram, type Program, type ProgramOptions } from "./program.ts";
 import type { ProgramCalls } from "./program-worker.ts";
+import { wholeBuffer } from "./worker-calls.ts";
 import { WorkerThread } from "./worker-thread.ts";
 
 const entry = new URL(import.meta.url.endsWith(".ts") ? "program-worker.ts" : "program-worker.js", import.meta.url);
@@ -94,10 +95,8 @@ export class ShardedProgram {
   }
 }
 
-/** A view is sent with all of the buffer that it is of; a copy of its own is not. */
 function whollyOwned(feeds: ReadonlyMap<string, FeedData>): Map<string, FeedData> {
-  const isWhole = ({ byteLength, buffer }: FeedData): boolean => byteLength === buffer.byteLength;
-  return new Map([...feeds].map(([name, data]) => [name, isWhole(data) ? data : data.slice()]));
+  return new Map([...feeds].map(([name, data]) => [name, wholeBuffer(data)]));
 }
 
 /** The first record's arrays become the sums. */

@@ -70,6 +70,14 @@ function recordOf(error: unknown): ErrorRecord {
   return { kind: error instanceof ShapeError ? "ShapeError" : "Error", message, stack };
 }
 
+/** An array that is sent alone: of one that is a part of a larger buffer a copy, since the whole buffer would be sent with it. */
+export function wholeBuffer<Data extends Sendable>(data: Data): Data {
+  if (data.byteLength === data.buffer.byteLength) return data;
+  return (data instanceof Uint8Array ? new Uint8Array(data) : data.slice()) as Data; // a Buffer's slice would be no copy
+}
+
+type Sendable = Uint8Array | Int8Array | Int32Array | Float32Array | BigInt64Array;
+
 /** Buffers of a value's arrays, at any depth of plain objects and lists, that belong to one array alone: to be handed over. */
 export function ownedBuffers(value: unknown): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();

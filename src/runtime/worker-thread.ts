@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type TransferListItem, Worker } from "node:worker_threads";
+import { onAbort } from "./abort-listeners.ts";
 import { type AnswerMessage, type CallMessage, type CallTable, errorOf } from "./worker-calls.ts";
 
 export interface CallOptions {
@@ -58,8 +59,7 @@ export class WorkerThread<Calls extends CallTable> {
         this.#forget(id);
         reject(signal?.reason);
       };
-      signal?.addEventListener("abort", abort, { once: true });
-      const done = () => signal?.removeEventListener("abort", abort);
+      const done = onAbort(signal, abort);
       this.#waiting.set(id, {
         resolve: (result) => {
           done();
@@ -71,7 +71,13 @@ export class WorkerThread<Calls extends CallTable> {
         },
       });
       this.#worker.ref();
-      this.#worker.postMessage({ id, method, payload } satisfies CallMessage, transfer);
+      try {
+        this.#worker.postMessage({ id, method, payload } satisfies CallMessage, transfer);
+      } catch (error) {
+        this.#forget(id); // such as a buffer that was handed over elsewhere: no answer will come
+        done();
+        throw error;
+      }
     });
   }
 

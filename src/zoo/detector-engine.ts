@@ -82,8 +82,17 @@ export class DetectorEngine {
 
   /** One entry a picture; boxes in pixels of what was given. */
   async detect(run: DetectorRun): Promise<FoundInPicture[]> {
+    const { height, width } = run;
+    const load = () => this.#load(height, width);
+    return this.#engines.use(`${height}×${width}`, load, (engine) => this.#detect(engine, run));
+  }
+
+  dispose(): Promise<void> {
+    return this.#engines.dispose();
+  }
+
+  async #detect({ session, grid }: Engine, run: DetectorRun): Promise<FoundInPicture[]> {
     const { pixels, count, height, width, texts, decode, keepsLevel = false } = run;
-    const { session, grid } = await this.#engines.get(`${height}×${width}`, () => this.#load(height, width));
     const feeds: Record<string, Feed> = { pixels: { data: pixels, dims: [count, height, width, 3] } };
     const { embedDim } = this.facts;
     if (texts && embedDim) feeds.texts = { data: texts, dims: [texts.length / embedDim, embedDim] };
@@ -98,10 +107,6 @@ export class DetectorEngine {
       ...each,
       level: { ...size, tokens: raw.level.slice(i * values, (i + 1) * values) },
     }));
-  }
-
-  dispose(): Promise<void> {
-    return this.#engines.dispose();
   }
 
   async #load(height: number, width: number): Promise<Engine> {

@@ -1,5 +1,6 @@
 import { UserError } from "../core/errors.ts";
 import type { PreparedImage } from "../core/image.ts";
+import { onAbort } from "../runtime/abort-listeners.ts";
 import type { CallOptions } from "../runtime/worker-thread.ts";
 import type { ModelCallOptions } from "./florence-model.ts";
 import type { ImageOutput, ImageRun, ImagesPayload } from "./image-run.ts";
@@ -79,8 +80,7 @@ export class ImageQueue {
     for (const image of images) this.#check(image);
     if (images.length === 0) return [];
     let job: Job | undefined;
-    const abort = () => job?.reject(signal?.reason);
-    signal?.addEventListener("abort", abort, { once: true });
+    const done = onAbort(signal, () => job?.reject(signal?.reason));
     try {
       return await new Promise((resolve, reject) => {
         job = { images, output, signal, rows: [], next: 0, missing: images.length, resolve, reject };
@@ -88,7 +88,7 @@ export class ImageQueue {
         this.#begin();
       });
     } finally {
-      signal?.removeEventListener("abort", abort);
+      done();
       if (job) this.#jobs.delete(job);
     }
   }

@@ -6,6 +6,7 @@ import { restoreBoxes } from "../data/box-transforms/boxed-picture.ts";
 import type { LetterboxConfig, LetterboxedImage } from "../data/box-transforms/letterboxed-image.ts";
 import type { FoundInPicture } from "../models/detection/decode-detections.ts";
 import { borrowWorker, returnWorker } from "../runtime/idle-workers.ts";
+import { wholeBuffer } from "../runtime/worker-calls.ts";
 import type { WorkerThread } from "../runtime/worker-thread.ts";
 import type { NamedClasses } from "./detector-config.ts";
 import type { DetectorFacts } from "./detector-engine.ts";
@@ -108,7 +109,7 @@ class LoadedDetector implements DetectorModel {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
     this.#pixels.dispose();
-    await this.#worker.call("dispose", null);
+    if (!this.#worker.hasFailed) await this.#worker.call("dispose", null);
     returnWorker(entry, this.#worker);
   }
 
@@ -118,12 +119,9 @@ class LoadedDetector implements DetectorModel {
 
   async #prepare(image: RgbImage | LetterboxedImage, { signal }: DetectOptions): Promise<LetterboxedImage> {
     if ("placement" in image) return image;
-    const { width, height, data } = image;
-    return this.#pixels.call(
-      "letterboxImage",
-      { image: { width, height, data }, config: this.preprocessing },
-      { signal },
-    );
+    const { width, height } = image;
+    const payload = { image: { width, height, data: wholeBuffer(image.data) }, config: this.preprocessing };
+    return this.#pixels.call("letterboxImage", payload, { signal });
   }
 
   async #run(group: readonly LetterboxedImage[], options: DetectOptions): Promise<FoundInPicture[]> {

@@ -186,4 +186,17 @@ describe("loadModel", () => {
     await writeFile(path, new Uint8Array(20));
     expect((await errorOf(join(root, "torn"))).message).toContain(path);
   });
+
+  it("does not go on with weights that have changed since", async () => {
+    const path = await saved("changing");
+    const pictures = images(8);
+    await using loaded = await loadModel(path, { threads: 2 });
+    const [one] = await loaded.embedImages(pictures.slice(0, 1)); // takes the image tower's weights
+    await rm(path, { recursive: true });
+    await withTensors("changing", (tensors) => tensors.get("imageProjection.weight")?.data.fill(0.5));
+    await expect(loaded.embedImages(pictures)).rejects.toMatchObject({ code: "mismatch" });
+    await rm(path, { recursive: true });
+    await saved("changing"); // the very same
+    expect((await loaded.embedImages(pictures))[0]).toEqual(one);
+  });
 });

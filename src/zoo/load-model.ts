@@ -4,6 +4,7 @@ import type { PreparedImage, RgbImage } from "../core/image.ts";
 import type { Precision } from "../core/precision.ts";
 import type { Scoring } from "../core/scoring.ts";
 import { borrowWorker, returnWorker } from "../runtime/idle-workers.ts";
+import { wholeBuffer } from "../runtime/worker-calls.ts";
 import type { WorkerThread } from "../runtime/worker-thread.ts";
 import type { LoadOptions, ModelCallOptions, ThreadedModel } from "./florence-model.ts";
 import { ImageQueue, type ImageSession, rowsOf } from "./image-queue.ts";
@@ -100,7 +101,11 @@ class LoadedModel implements ThreadedModel {
     this.#requireOpen();
     if (boxesXyxy.length === 0) return [];
     const { width, height } = source;
-    const run = "tokens" in source ? { level: source, boxesXyxy } : { pixels: source.data, width, height, boxesXyxy };
+    const boxes = { boxesXyxy: wholeBuffer(boxesXyxy) };
+    const run =
+      "tokens" in source
+        ? { level: { ...source, tokens: wholeBuffer(source.tokens) }, ...boxes }
+        : { pixels: wholeBuffer(source.data), width, height, ...boxes };
     return rowsOf(await this.#worker.call("regions", run, { signal }), boxesXyxy.length / 4);
   }
 
@@ -133,7 +138,7 @@ class LoadedModel implements ThreadedModel {
     this.#isDisposed = true;
     this.#pixels.dispose();
     await Promise.all([this.#single.dispose(), this.#streams.dispose()]);
-    await this.#worker.call("dispose", null);
+    if (!this.#worker.hasFailed) await this.#worker.call("dispose", null);
     returnWorker(entry, this.#worker);
   }
 

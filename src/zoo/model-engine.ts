@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { UserError } from "../core/errors.ts";
 import type { Precision } from "../core/precision.ts";
 import type { Scoring } from "../core/scoring.ts";
 import type { DynamicGraph } from "../graph/dynamic-axes.ts";
@@ -105,8 +106,12 @@ export class ModelEngine {
   /** Boxes of one picture of any size. @returns  [R, D] */
   async regions(run: RegionRun): Promise<Float32Array> {
     // The image tower's weights may have gone to its session by now, and few ask for both: they are read once more.
-    this.#regions ??= readCheckpoint(this.#folder, this.#options).then((read) => new RegionEngine(read, this.#options));
-    return (await this.#regions).embed(run);
+    this.#regions ??= this.#readAgain().then((read) => new RegionEngine(read, this.#options));
+    const regions = this.#regions;
+    regions.catch(() => {
+      this.#regions = undefined; // the next call tries again
+    });
+    return (await regions).embed(run);
   }
 
   /** @returns  [texts, D], in the order of the texts */
@@ -134,7 +139,7 @@ export class ModelEngine {
   async dispose(): Promise<void> {
     const sessions = await Promise.allSettled(this.#sessions.values());
     this.#sessions.clear();
-    await (await this.#regions)?.dispose();
+    await (await this.#regions?.catch(() => undefined))?.dispose(); // whoever asked for them was told of a failure
     for (const session of sessions) if (session.status === "fulfilled") await session.value.release();
   }
 
@@ -143,6 +148,7 @@ export class ModelEngine {
     if (!session) {
       session = this.#load(tower, graph());
       this.#sessions.set(tower, session);
+      session.catch(() => this.#sessions.delete(tower)); // the next call tries again
     }
     return session;
   }
@@ -165,11 +171,19 @@ export class ModelEngine {
   async #take(tower: Tower): Promise<Weights> {
     const { weights } = this.#checkpoint;
     const isHeld = countOf(weights, tower) > 0;
-    const source = isHeld ? weights : (await readCheckpoint(this.#folder, this.#options)).weights;
+    const source = isHeld ? weights : (await this.#readAgain()).weights;
     const taken = new Map([...source].filter(([name]) => name.startsWith(tower)));
     for (const name of taken.keys()) source.delete(name);
     if (!isHeld) this.#free(source, new Set([...taken.values()].map(({ buffer }) => buffer)));
     return taken;
+  }
+
+  /** The checkpoint once more, if it is still the one that was loaded: other weights have another fingerprint. */
+  async #readAgain(): Promise<Checkpoint> {
+    const read = await readCheckpoint(this.#folder, this.#options);
+    if (fingerprintOf(read, this.#options.precision) === this.facts.fingerprint) return read;
+    const rule = `${this.#folder}: must hold the weights that the model was loaded from, they have changed since`;
+    throw new UserError("mismatch", `${rule}. Load the model again.`);
   }
 
   /** Frees the memory of weights that were taken, except for buffers that go elsewhere. */

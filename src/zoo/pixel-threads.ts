@@ -1,4 +1,5 @@
 import type { PreparedImage, RgbImage } from "../core/image.ts";
+import { wholeBuffer } from "../runtime/worker-calls.ts";
 import type { CallOptions } from "../runtime/worker-thread.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { PixelPool } from "./pixel-pool.ts";
@@ -17,7 +18,7 @@ export class PixelThreads {
   }
 
   prepare({ width, height, data }: RgbImage, options: CallOptions): Promise<PreparedImage> {
-    const payload = { image: { width, height, data }, preprocessing: this.#preprocessing };
+    const payload = { image: { width, height, data: wholeBuffer(data) }, preprocessing: this.#preprocessing };
     return this.#pool.call("image", payload, options);
   }
 

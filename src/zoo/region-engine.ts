@@ -58,28 +58,26 @@ export class RegionEngine {
   async embed(run: RegionRun): Promise<Float32Array> {
     if ("level" in run) return this.#embedLevel(run);
     const { pixels, width, height, boxesXyxy } = this.#inWholeStrides(run);
-    const session = await this.#sessions.get(`${height}×${width}`, () => {
+    const load = () => {
       const config = { ...this.#image, imageSize: Math.max(height, width), window: ownWindow(this.#image) };
       const size = { height, width, stride: lastStride(config) };
       return this.#load(config, (embedder) => regionGraph(embedder, size));
-    });
+    };
     const feeds = {
       pixels: { data: pixels, dims: [1, height, width, 3] },
       boxes: { data: boxesXyxy, dims: [1, boxesXyxy.length / 4, 4] },
     };
-    return session.run(feeds, "embedding");
+    return this.#sessions.use(`${height}×${width}`, load, (session) => session.run(feeds, "embedding"));
   }
 
   async #embedLevel({ level: { tokens, height, width }, boxesXyxy }: LevelRegions): Promise<Float32Array> {
     const size = { height, width, stride: lastStride(this.#image) };
-    const session = await this.#sessions.get(`level ${height}×${width}`, () => {
-      return this.#load(this.#image, (embedder) => levelRegionGraph(embedder, size));
-    });
+    const load = () => this.#load(this.#image, (embedder) => levelRegionGraph(embedder, size));
     const feeds = {
       level: { data: tokens, dims: [1, height * width, tokens.length / (height * width)] },
       boxes: { data: boxesXyxy, dims: [1, boxesXyxy.length / 4, 4] },
     };
-    return session.run(feeds, "embedding");
+    return this.#sessions.use(`level ${height}×${width}`, load, (session) => session.run(feeds, "embedding"));
   }
 
   dispose(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
+import { countImageFiles } from "../../io/file-walk.ts";
 import { judge } from "../../tasks/calibration/calibration.ts";
 import { readCalibration } from "../../tasks/calibration/calibration-file.ts";
 import { type ClassifiedFile, classify } from "../../tasks/classification/classification.ts";
@@ -57,7 +58,8 @@ export const classifyCommand = defineCommand<[string[]], ClassifyCommandOptions>
     const templates = checkTemplates(await readTemplates(options.templates));
     const { precision, imageSize } = options;
     const model = await context.loadModel(options.model, { precision, imageSize, signal: context.signal });
-    const report = new BatchReport(context, "classify", Boolean(options.json));
+    const inputs = countImageFiles(paths, { signal: context.signal });
+    const report = new BatchReport(context, "classify", Boolean(options.json), inputs);
     try {
       const { fingerprint, embedDim, scoring } = model;
       if (options.calibration !== undefined && scoring.kind === "sigmoid") {

@@ -4,6 +4,7 @@ import { UserError } from "../../core/errors.ts";
 import type { DetectionSettings } from "../../evaluation/detection-settings.ts";
 import { checkChoices, detectionDefaults } from "../../evaluation/detection-settings.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
+import { countImageFiles } from "../../io/file-walk.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import { checkDetectionLabels, parseExample } from "../../tasks/detection/class-prompts.ts";
 import type { DetectedPicture } from "../../tasks/detection/detection.ts";
@@ -129,7 +130,7 @@ of the picture as it is shown.`,
     const { openDetection } = await import("../../evaluation/open-detection.ts");
     const { detectFiles } = await import("../../tasks/detection/detection.ts");
     const detector = await loadDetector(await context.modelFolder(options.detector), { precision, signal });
-    const report = new BatchReport(context, "detect", Boolean(options.json));
+    const report = new BatchReport(context, "detect", Boolean(options.json), countImageFiles(paths, { signal }));
     let model: FlorenceModel | undefined;
     try {
       checkChoices(detector.name, detector.classes, { labels, method, examples });

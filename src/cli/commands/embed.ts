@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
-import { walkImageFiles } from "../../io/file-walk.ts";
+import { countImageFiles, walkImageFiles } from "../../io/file-walk.ts";
 import { embedImageFiles } from "../../search/embed-images.ts";
 import { BatchReport } from "../batch-report.ts";
 import {
@@ -51,11 +51,12 @@ export const embedCommand = defineCommand<[string[]], EmbedCommandOptions>({
       throw new UserError("bad-argument", `embed: no --text may be empty, got nothing as number ${emptyAt + 1}.`);
     }
     const model = await context.loadModel(modelName, { precision, imageSize, signal: context.signal });
-    const report = new BatchReport(context, "embed", Boolean(json));
+    const { signal } = context;
+    const inputs = countImageFiles(paths, { signal }).then((pictures) => pictures + texts.length);
+    const report = new BatchReport(context, "embed", Boolean(json), inputs);
     try {
       const line = (subject: { path: string } | { text: string }, embedding: Float32Array) =>
         json ? JSON.stringify({ ...subject, embedding: embeddingNumbers(embedding) }) : describe(subject, embedding);
-      const { signal } = context;
       for await (const result of embedImageFiles(walkImageFiles(paths, { signal }), model, { signal })) {
         if ("error" in result) await report.fail(result);
         else await report.succeed(line({ path: result.file.path }, result.embedding));

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { UserError } from "../../core/errors.ts";
 import type { DetectionFormat } from "../../data/detection/detection-set.ts";
+import { countImageFiles } from "../../io/file-walk.ts";
 import { withFileLock } from "../../io/hub-lock.ts";
 import { labelFolder } from "../../tasks/detection/labelling/label-folder.ts";
 import { writeReviewPage } from "../../tasks/detection/labelling/review-page.ts";
@@ -70,6 +71,9 @@ you train: --review.`,
     const journalPath = join(out, "journal.jsonl");
     const labeller = await openLabelDetector(context, { ...options, labels });
     const progress = context.progress("label");
+    countImageFiles([folder], { signal: context.signal })
+      .then((pictures) => progress.expect(pictures))
+      .catch(() => undefined); // a walk that was aborted
     try {
       return await withFileLock(join(out, "lock"), { signal: context.signal }, async () => {
         let done = 0;
@@ -79,7 +83,10 @@ you train: --review.`,
           settings: labeller.settings,
           detect: labeller.detect,
           signal: context.signal,
-          onResume: (count) => context.log(`label: ${count} pictures were labelled before; the others follow.`),
+          onResume(count) {
+            done = count;
+            context.log(`label: ${count} pictures were labelled before; the others follow.`);
+          },
           async onPicture(picture) {
             progress.update(++done);
             if (json) await context.print(JSON.stringify(picture));

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
 import { type RgbImage, rgbImage } from "../../core/image.ts";
 import type { FailedFile } from "../../io/file-walk.ts";
+import { decodingVersion } from "../../io/images.ts";
 import { type BoxedPicture, moveBoxes, type PictureBox } from "../box-transforms/boxed-picture.ts";
 import { DecodedPixels, decodeEach, readPixelIndex, requireDecoded, writePixelFiles } from "../decoded-pixels.ts";
 import { resize } from "../resize.ts";
@@ -136,7 +137,9 @@ export function shrunk(image: RgbImage, longestSide: number): RgbImage {
 const bytesOf = ({ rows }: Index): number => rows.reduce((total, [, width, height]) => total + 3 * width * height, 0);
 
 function identityOf({ set, images, longestSide }: PictureStoreOptions): string {
-  const hash = createHash("sha256").update(JSON.stringify(["detection-pixels/1", set.fingerprint, longestSide]));
+  const hash = createHash("sha256").update(
+    JSON.stringify([`detection-pixels/${decodingVersion}`, set.fingerprint, longestSide]),
+  );
   for (const { key } of images) hash.update(`${JSON.stringify(key)}\n`);
   return hash.digest("hex").slice(0, 40);
 }

@@ -74,7 +74,7 @@ export class ClipTokenizer implements Tokenizer {
       this.#merges.set(leftId * this.vocabularySize + rightId, 512 + rank);
       ids.set(left + right, 512 + rank);
     }
-    this.fingerprintParts = ["clip-bpe/1", contextLength, ...lines.slice(1)].join("\n");
+    this.fingerprintParts = ["clip-bpe/2", contextLength, ...lines.slice(1)].join("\n");
   }
 
   encode(text: string): Int32Array {
