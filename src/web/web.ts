@@ -5,6 +5,7 @@
 export { ShapeError, UserError, type UserErrorCode } from "../core/errors.ts";
 export { type RgbImage, rgbImage } from "../core/image.ts";
 export type { Prediction } from "../tasks/classification/types.ts";
+export type { CallOptions } from "./aborting.ts";
 export { type ClassifyOptions, classify } from "./classify.ts";
 export type { LoadOptions } from "./exported-folder.ts";
 export { decodeImage, type ImageSource } from "./image-decoding.ts";
