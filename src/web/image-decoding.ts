@@ -14,7 +14,7 @@ const maxPixels = 100e6; // as in Node
  * colour profiles not applied, the first frame of an animation. An ImageBitmap stays the caller's, who closes it.
  *
  * @throws UserError `not-found` or `network` for an address that gives nothing, `corrupt` if the browser cannot decode
- *         it, `too-large` over 100 million pixels; the signal's reason
+ *         it, `unreadable` if it comes from another origin, `too-large` over 100 million pixels; the signal's reason
  */
 export async function decodeImage(source: ImageSource, options: CallOptions = {}): Promise<RgbImage> {
   options.signal?.throwIfAborted();
@@ -61,7 +61,7 @@ function drawOnWhite(bitmap: ImageBitmap, subject: string): RgbImage {
   context.fillStyle = "#ffffff";
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
-  const rgba = context.getImageData(0, 0, width, height).data;
+  const rgba = readPixels(context, width, height, subject);
   const image = rgbImage(width, height);
   for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
     image.data[to] = rgba[from];
@@ -69,4 +69,21 @@ function drawOnWhite(bitmap: ImageBitmap, subject: string): RgbImage {
     image.data[to + 2] = rgba[from + 2];
   }
   return image;
+}
+
+function readPixels(
+  context: OffscreenCanvasRenderingContext2D,
+  width: number,
+  height: number,
+  subject: string,
+): Uint8ClampedArray {
+  try {
+    return context.getImageData(0, 0, width, height).data;
+  } catch (error) {
+    if ((error as Error).name !== "SecurityError") throw error;
+    const rule = `${subject}: must be a picture whose pixels this page may read, got one from another origin`;
+    const remedy =
+      'Set crossorigin="anonymous" on its element and have its server send CORS headers (Access-Control-Allow-Origin).';
+    throw new UserError("unreadable", `${rule}. ${remedy}`, { cause: error });
+  }
 }
