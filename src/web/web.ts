@@ -2,6 +2,8 @@
  * `florence/web`: exported models in the browser, with the interface that `loadModel` has in Node.
  */
 
+import "./zod-without-eval.ts"; // first: it must come before the schemas of what follows
+
 export { ShapeError, UserError, type UserErrorCode } from "../core/errors.ts";
 export { type RgbImage, rgbImage } from "../core/image.ts";
 export type { Prediction } from "../tasks/classification/types.ts";
