@@ -6,6 +6,9 @@ const preview = document.querySelector("#preview") as HTMLImageElement;
 const status = document.querySelector("#status") as HTMLElement;
 const result = document.querySelector("#result") as HTMLElement;
 
+// A thread would otherwise run the script that onnxruntime-web is bundled into, this one, which needs the page.
+const wasmPaths = { mjs: new URL("ort-wasm-simd-threaded.mjs", import.meta.url).href };
+
 let model: Promise<WebModel> | undefined;
 let latest = 0; // an answer that a newer question has overtaken is not shown
 
@@ -15,7 +18,7 @@ async function answer(): Promise<void> {
   const question = ++latest;
   say(model ? "Looking …" : "Loading the model …");
   try {
-    model ??= loadModel("model").catch((error) => {
+    model ??= loadModel("model", { wasmPaths }).catch((error) => {
       model = undefined; // the next picture tries again
       throw error;
     });

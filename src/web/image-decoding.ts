@@ -1,6 +1,8 @@
 /// <reference lib="dom" preserve="true" />
 import { UserError } from "../core/errors.ts";
 import { type RgbImage, rgbImage } from "../core/image.ts";
+import type { CallOptions } from "./aborting.ts";
+import { fetchFile } from "./fetch-file.ts";
 
 /** What a picture may be given as: pixels, encoded bytes, the address of a file, or anything a page can draw. */
 export type ImageSource = RgbImage | Blob | URL | string | ImageBitmapSource;
@@ -9,16 +11,19 @@ const maxPixels = 100e6; // as in Node
 
 /**
  * Decodes a picture to 8-bit sRGB with the browser's decoders: EXIF orientation applied, transparency laid on white,
- * colour profiles not applied, the first frame of an animation.
+ * colour profiles not applied, the first frame of an animation. An ImageBitmap stays the caller's, who closes it.
  *
  * @throws UserError `not-found` or `network` for an address that gives nothing, `corrupt` if the browser cannot decode
- *         it, `too-large` over 100 million pixels
+ *         it, `unreadable` if it comes from another origin, `too-large` over 100 million pixels; the signal's reason
  */
-export async function decodeImage(source: ImageSource): Promise<RgbImage> {
+export async function decodeImage(source: ImageSource, options: CallOptions = {}): Promise<RgbImage> {
+  options.signal?.throwIfAborted();
   if (isRgbImage(source)) return source;
-  if (typeof source === "string" || source instanceof URL) return decodeImage(await fetchBlob(String(source)));
+  if (typeof source === "string" || source instanceof URL) {
+    return decodeImage(await fetchFile(String(source), (response) => response.blob(), options), options);
+  }
   const subject = source instanceof File ? source.name : "image";
-  let bitmap: ImageBitmap;
+  let bitmap: ImageBitmap; // a copy even of an ImageBitmap, so that closing it takes nothing from the caller
   try {
     bitmap = await createImageBitmap(source, {
       imageOrientation: "from-image",
@@ -30,9 +35,10 @@ export async function decodeImage(source: ImageSource): Promise<RgbImage> {
     throw new UserError("corrupt", `${rule}, got "${String(error)}". Take another.`, { cause: error });
   }
   try {
+    options.signal?.throwIfAborted();
     return drawOnWhite(bitmap, subject);
   } finally {
-    bitmap.close();
+    bitmap.close(); // it holds the decoded picture until then, not until the next garbage collection
   }
 }
 
@@ -55,7 +61,7 @@ function drawOnWhite(bitmap: ImageBitmap, subject: string): RgbImage {
   context.fillStyle = "#ffffff";
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
-  const rgba = context.getImageData(0, 0, width, height).data;
+  const rgba = readPixels(context, width, height, subject);
   const image = rgbImage(width, height);
   for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
     image.data[to] = rgba[from];
@@ -65,19 +71,19 @@ function drawOnWhite(bitmap: ImageBitmap, subject: string): RgbImage {
   return image;
 }
 
-async function fetchBlob(address: string): Promise<Blob> {
-  return (await fetchFile(address)).blob();
-}
-
-/** A file by its address. @throws UserError `not-found`, `network` naming it */
-export async function fetchFile(address: string): Promise<Response> {
-  let response: Response;
+function readPixels(
+  context: OffscreenCanvasRenderingContext2D,
+  width: number,
+  height: number,
+  subject: string,
+): Uint8ClampedArray {
   try {
-    response = await fetch(address);
+    return context.getImageData(0, 0, width, height).data;
   } catch (error) {
-    throw new UserError("network", `${address}: must be reachable, got "${String(error)}".`, { cause: error });
+    if ((error as Error).name !== "SecurityError") throw error;
+    const rule = `${subject}: must be a picture whose pixels this page may read, got one from another origin`;
+    const remedy =
+      'Set crossorigin="anonymous" on its element and have its server send CORS headers (Access-Control-Allow-Origin).';
+    throw new UserError("unreadable", `${rule}. ${remedy}`, { cause: error });
   }
-  if (response.ok) return response;
-  const code = response.status === 404 ? "not-found" : "network";
-  throw new UserError(code, `${address}: must be there, the server answered ${response.status}. Check the address.`);
 }

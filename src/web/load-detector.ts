@@ -6,8 +6,10 @@ import { restoreBox } from "../data/box-transforms/boxed-picture.ts";
 import { letterbox } from "../data/box-transforms/resize-boxes.ts";
 import { decodeScoredBoxes } from "../models/detection/decode-scored-boxes.ts";
 import { type ExportedDetector, exportedDetectorSchema } from "../models/exported-detector.ts";
+import type { CallOptions } from "./aborting.ts";
 import { createSession, type LoadOptions, openExportedFolder } from "./exported-folder.ts";
 import { decodeImage, type ImageSource } from "./image-decoding.ts";
+import { WebSessions } from "./web-sessions.ts";
 
 /** Something that was found in a picture. */
 export interface WebDetection {
@@ -16,7 +18,7 @@ export interface WebDetection {
   readonly score: number; // in (0, 1)
 }
 
-export interface WebDetectOptions {
+export interface WebDetectOptions extends CallOptions {
   /** Class embeddings of length 1, one a label, for a detector whose classes are texts; from the model it names. */
   readonly texts?: readonly Float32Array[];
   readonly scoreThreshold?: number; // 0.3
@@ -31,7 +33,7 @@ export interface WebDetector {
   readonly classes: ExportedDetector["classes"];
   /** What is in each picture, best first. */
   detect(images: readonly ImageSource[], options?: WebDetectOptions): Promise<WebDetection[][]>;
-  /** Frees the session; the detector is unusable afterwards. */
+  /** Frees the session; the detector is unusable afterwards, and calls under way reject. */
   dispose(): Promise<void>;
 }
 
@@ -39,7 +41,7 @@ export interface WebDetector {
  * Loads a folder that `florence export` wrote of a detector. The file is fetched when it is first used.
  *
  * @param address  of the folder
- * @throws UserError naming the file that is missing or not as it should be
+ * @throws UserError naming the file that is missing or not as it should be; the signal's reason after an abort
  */
 export async function loadDetector(address: string | URL, options: LoadOptions = {}): Promise<WebDetector> {
   const { folder, description } = await openExportedFolder(
@@ -52,13 +54,12 @@ export async function loadDetector(address: string | URL, options: LoadOptions =
 }
 
 class ExportedWebDetector implements WebDetector {
-  readonly #folder: URL;
   readonly #description: ExportedDetector;
-  #session: Promise<ort.InferenceSession> | undefined;
+  readonly #sessions: WebSessions;
 
   constructor(folder: URL, description: ExportedDetector) {
-    this.#folder = folder;
     this.#description = description;
+    this.#sessions = new WebSessions(description.name, (file, options) => createSession(folder, file, options));
   }
 
   get name(): string {
@@ -74,30 +75,32 @@ class ExportedWebDetector implements WebDetector {
   }
 
   async detect(images: readonly ImageSource[], options: WebDetectOptions = {}): Promise<WebDetection[][]> {
+    this.#sessions.requireOpen();
+    options.signal?.throwIfAborted();
     const texts = this.#textsOf(options.texts);
-    const session = await this.#opened();
     const results: WebDetection[][] = [];
-    for (const source of images) results.push(await this.#detectOne(session, source, texts, options));
+    for (const source of images) {
+      this.#sessions.requireOpen(); // before a picture is fetched in vain
+      results.push(await this.#detectOne(source, texts, options));
+    }
     return results;
   }
 
-  async dispose(): Promise<void> {
-    const session = await this.#session;
-    this.#session = undefined;
-    await session?.release();
+  dispose(): Promise<void> {
+    return this.#sessions.dispose();
   }
 
   async #detectOne(
-    session: ort.InferenceSession,
     source: ImageSource,
     texts: ort.Tensor | undefined,
-    { scoreThreshold = 0.3, nmsThreshold = 0.6, maxDetections = 100 }: WebDetectOptions,
+    { scoreThreshold = 0.3, nmsThreshold = 0.6, maxDetections = 100, signal }: WebDetectOptions,
   ): Promise<WebDetection[]> {
-    const { width, height, filter, grey, align } = this.#description.canvas;
-    const image = await decodeImage(source);
+    const { file, canvas } = this.#description;
+    const { width, height, filter, grey, align } = canvas;
+    const image = await decodeImage(source, { signal });
     const placed = letterbox({ image, boxes: [] }, width, height, { filter, grey, align });
     const pixels = new ort.Tensor("uint8", placed.image.data, [1, height, width, 3]);
-    const outputs = await session.run(texts ? { pixels, texts } : { pixels });
+    const outputs = await this.#sessions.run(file, texts ? { pixels, texts } : { pixels }, { signal });
     const [boxes, scores] = [outputs.boxes?.data as Float32Array, outputs.scores?.data as Float32Array];
     const found = decodeScoredBoxes(boxes, scores, {
       ...{ width, height, scoreThreshold },
@@ -124,15 +127,5 @@ class ExportedWebDetector implements WebDetector {
     const flat = new Float32Array(texts.length * classes.embedding);
     for (const [i, row] of texts.entries()) flat.set(row, i * classes.embedding);
     return new ort.Tensor("float32", flat, [texts.length, classes.embedding]);
-  }
-
-  #opened(): Promise<ort.InferenceSession> {
-    if (this.#session) return this.#session;
-    const session = createSession(this.#folder, this.#description.file);
-    this.#session = session;
-    session.catch(() => {
-      this.#session = undefined; // a failed download may be tried again
-    });
-    return session;
   }
 }

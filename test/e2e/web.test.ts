@@ -25,6 +25,7 @@ import { tinyDetector } from "../support/tiny-detector.ts";
 import { saveTinyClip } from "./tiny-clip.ts";
 
 declare const florence: typeof Web; // in the page
+declare const violations: readonly string[]; // likewise
 
 const root = resolve(import.meta.dirname, "../..");
 const samples = ["cat.jpg", "coffee.jpg", "panda.jpg", "rocket.jpg", "goldfish.jpg"];
@@ -34,6 +35,13 @@ const detectorTexts = [
   [1, 0, 0],
   [0, 0.6, 0.8],
 ];
+// A page as strict as it may be: no eval, isolated, and its files may be shown elsewhere but not read there.
+const policies = {
+  "content-security-policy": "script-src 'self' 'wasm-unsafe-eval'",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+  "cross-origin-resource-policy": "cross-origin",
+};
 const types: Record<string, string> = { ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html" };
 
 const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
@@ -83,12 +91,18 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
     server = createServer(async (request, response) => {
       const path = join(folder, new URL(request.url as string, "http://page").pathname);
       const body = await readFile(path).catch(() => undefined);
-      response.writeHead(body ? 200 : 404, { "content-type": types[extname(path)] ?? "application/octet-stream" });
+      const type = types[extname(path)] ?? "application/octet-stream";
+      response.writeHead(body ? 200 : 404, { ...policies, "content-type": type });
       response.end(body);
     }).listen(0, "127.0.0.1");
     browser = await chromium.launch({ executablePath: executablePath as string, args: ["--no-sandbox"] });
     page = await browser.newPage();
     page.on("pageerror", (error) => console.error(error));
+    await page.addInitScript(() => {
+      const violations: string[] = [];
+      Object.assign(globalThis, { violations });
+      document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
+    });
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/index.html`);
     await page.waitForFunction(() => "florence" in globalThis);
   }, 120_000);
@@ -210,6 +224,61 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
     }
   });
 
+  it("stops when it is aborted, between downloads and between runs", async () => {
+    const found = await page.evaluate(async (labels) => {
+      const loaded = await florence.loadModel("model");
+      const aborted = async (pictures: string[]) => {
+        const controller = new AbortController();
+        setTimeout(() => controller.abort("enough"), 1);
+        return florence.classify(loaded, pictures, labels, { signal: controller.signal }).catch((reason) => reason);
+      };
+      const downloads = await aborted(["cat.jpg"]);
+      await loaded.embedTexts(["a cat"]);
+      const texts = await aborted(["cat.jpg"]);
+      const [answers] = await florence.classify(loaded, ["cat.jpg"], labels);
+      const pictures = await aborted(Array<string>(100).fill("cat.jpg"));
+      await loaded.dispose();
+      return { downloads, texts, pictures, answers: answers?.length };
+    }, labels);
+    expect(found).toEqual({ downloads: "enough", texts: "enough", pictures: "enough", answers: labels.length });
+  });
+
+  it("is of no use after dispose, which may be called again", async () => {
+    const found = await page.evaluate(async () => {
+      const loaded = await florence.loadModel("model");
+      await loaded.embedImages(["cat.jpg"]);
+      const downloads = () => performance.getEntriesByName(new URL("model/image.onnx", location.href).href).length;
+      const before = downloads();
+      const underWay = loaded.embedImages(Array<string>(20).fill("cat.jpg")).catch((error: Error) => error.message);
+      await Promise.all([loaded.dispose(), loaded.dispose()]);
+      await loaded.dispose();
+      const after = await loaded.embedImages(["cat.jpg"]).catch((error: Error) => error.message);
+      return { underWay: await underWay, after, downloads: downloads() - before };
+    });
+    const message = `${model.name}: must not be used after dispose()`;
+    expect(found).toEqual({ underWay: message, after: message, downloads: 0 });
+  });
+
+  it("leaves an ImageBitmap open that it is given", async () => {
+    const width = await page.evaluate(async () => {
+      const bitmap = await createImageBitmap(await (await fetch("cat.jpg")).blob());
+      const decoded = await florence.decodeImage(bitmap);
+      return [bitmap.width, decoded.width];
+    });
+    expect(width[0]).toBeGreaterThan(0); // 0 once closed
+    expect(width[1]).toBe(width[0]);
+  });
+
+  it("says what to do about an <img> of another origin", async () => {
+    const error = await page.evaluate(async () => {
+      const image = new Image();
+      image.src = new URL("cat.jpg", location.href.replace("127.0.0.1", "localhost")).href;
+      await image.decode();
+      return florence.decodeImage(image).catch(({ code, message }) => ({ code, message }));
+    });
+    expect(error).toEqual({ code: "unreadable", message: expect.stringContaining('Set crossorigin="anonymous"') });
+  });
+
   it.each([
     ["a folder that is not there", "nothing", "cat.jpg", "not-found", "preprocessing.json"],
     ["a picture that does not decode", "model", "broken.jpg", "corrupt", "must be a picture"],
@@ -229,6 +298,13 @@ describe.skipIf(!executablePath)("florence/web in Chromium", () => {
       { address, picture },
     );
     expect(error).toEqual({ code, message: expect.stringContaining(says) });
+  });
+
+  it("did nothing that the page's policies forbid", async () => {
+    expect(await page.evaluate(() => ({ crossOriginIsolated, violations }))).toEqual({
+      crossOriginIsolated: true,
+      violations: [],
+    });
   });
 });
 
