@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
 import { UserError, type UserErrorCode } from "../core/errors.ts";
+import { fileError } from "../io/file-errors.ts";
 
 /** What the process answers to the shell. The one list; docs/json-lines.md repeats it for users. */
 export const exitCodes = {
@@ -7,7 +8,7 @@ export const exitCodes = {
   internal: 1, // a bug of ours, or a failed check: of `doctor`, or of `tune --max-loss`
   usage: 2, // unknown command or option, or a value that is not allowed
   someFailed: 3, // some inputs failed, the others were processed
-  nothingDone: 4, // no input could be processed, or what was named does not exist
+  nothingDone: 4, // no input could be processed, what was named does not exist, or stdout cannot be written
   badArtefact: 5, // a model, index or table is damaged or does not fit
   network: 6, // a download failed
   interrupted: 130, // SIGINT or SIGTERM
@@ -29,6 +30,13 @@ const codeOfUserError: Readonly<Record<UserErrorCode, number>> = {
 /** The reader of stdout has gone (`florence … | head`): stop quietly, nothing went wrong. */
 export class OutputClosed extends Error {
   override readonly name = "OutputClosed";
+}
+
+/** Stdout cannot be written, such as to a full disk: what was printed is not whole. */
+export class OutputFailed extends UserError {
+  constructor(error: unknown) {
+    super("unreadable", fileError("standard output", error).message, { cause: error });
+  }
 }
 
 /** The exit code of a command that ended by throwing `error`. */

@@ -29,7 +29,7 @@ export async function mergeModel(
   const fingerprint = await fingerprintOf(context, name);
   const target = resolve(out);
   await mergeAdapterFolder({
-    ...{ adapter, target, force },
+    ...{ adapter, target, force, signal: context.signal },
     base: { name, fingerprint, folder },
     dtype: precision === "float16" ? "F16" : "F32",
   });

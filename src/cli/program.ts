@@ -1,4 +1,5 @@
 import type { Writable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import pc from "picocolors";
@@ -7,7 +8,7 @@ import { cacheFolderFrom } from "../io/cache-folder.ts";
 import type { ModelLoader } from "../zoo/florence-model.ts";
 import type { CliCommand } from "./command.ts";
 import type { CommandContext } from "./context.ts";
-import { exitCodeOfError, exitCodes, OutputClosed } from "./exit-codes.ts";
+import { exitCodeOfError, exitCodes, OutputClosed, OutputFailed } from "./exit-codes.ts";
 import { findModelFor } from "./model-lookup.ts";
 import { StderrDisplay } from "./progress.ts";
 
@@ -33,15 +34,29 @@ export async function runCli(words: readonly string[], host: CliHost): Promise<n
   const program = buildProgram(host, (code) => {
     exitCode = code;
   });
-  try {
-    await program.parseAsync(joinCommandWords(words, host.commands), { from: "user" });
-    return exitCode;
-  } catch (error) {
-    // An abort can surface as any error of the work it interrupted: its reason is what happened.
-    const cause: unknown = host.signal.aborted ? host.signal.reason : error;
-    reportError(cause, host);
-    return exitCodeOfError(cause);
+  const ended = await program.parseAsync(joinCommandWords(words, host.commands), { from: "user" }).then(
+    () => undefined,
+    (error: unknown) => ({ error }),
+  );
+  await flushed(host);
+  const { aborted, reason } = host.signal;
+  // A command may end before the last lines turn out not to have been written.
+  if (!ended && !(reason instanceof OutputFailed)) return exitCode;
+  // An abort can surface as any error of the work it interrupted: its reason is what happened.
+  const cause: unknown = aborted ? reason : ended?.error;
+  reportError(cause, host);
+  return exitCodeOfError(cause);
+}
+
+/** Waits until all that was printed is written, or cannot be: the host's signal says so then. */
+async function flushed({ stdout, signal }: CliHost): Promise<void> {
+  if (!signal.aborted && !stdout.destroyed && !stdout.errored) {
+    await new Promise<void>((resolve) => {
+      stdout.write("", () => resolve()); // called after all earlier writes
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
   }
+  await setImmediate(); // the event of a failed write comes after its callback
 }
 
 /** `tune detection DATA` as `tune-detection DATA`, where there is a command of both words. */

@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import { UserError } from "../core/errors.ts";
 import type { ModelLoader } from "../zoo/florence-model.ts";
 import { commands } from "./commands.ts";
-import { exitCodes, OutputClosed } from "./exit-codes.ts";
+import { exitCodes, OutputClosed, OutputFailed } from "./exit-codes.ts";
 import { runCli } from "./program.ts";
 
 /** Runs the command line of this process: the only place that knows signals, streams and the exit code. */
@@ -15,8 +15,7 @@ export async function startProcess(loadModel: ModelLoader): Promise<void> {
     });
   }
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    controller.abort(new OutputClosed());
+    controller.abort(error.code === "EPIPE" ? new OutputClosed() : new OutputFailed(error));
   });
   process.stderr.on("error", () => undefined); // nobody is left to be told
   process.exitCode = await runCli(process.argv.slice(2), {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { fileError } from "./file-errors.ts";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileError, writeError } from "./file-errors.ts";
 
 /** Flushes a folder's entries, so that a rename in it survives a power cut; some systems do not allow it. */
 async function syncFolder(folder: string): Promise<void> {
@@ -51,22 +51,23 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
  * @throws UserError naming `target`; the old folder is put back if the new one cannot take its place
  */
 export async function replaceFolder(finished: string, target: string): Promise<void> {
-  const aside = `${target}.${randomBytes(6).toString("hex")}.old`;
+  const place = resolve(target); // `name/` + `.old` would lie inside the folder that is to be moved
+  const aside = `${place}.${randomBytes(6).toString("hex")}.old`;
   let hasOld = true;
   try {
-    await rename(target, aside).catch((error: NodeJS.ErrnoException) => {
+    await rename(place, aside).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
       hasOld = false;
     });
     try {
-      await rename(finished, target);
+      await rename(finished, place);
     } catch (error) {
-      if (hasOld) await rename(aside, target);
+      if (hasOld) await rename(aside, place);
       throw error;
     }
-    await syncFolder(dirname(target));
+    await syncFolder(dirname(place));
     if (hasOld) await rm(aside, { recursive: true, force: true });
   } catch (error) {
-    throw fileError(target, error);
+    throw writeError(place, error);
   }
 }

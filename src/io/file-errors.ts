@@ -29,3 +29,11 @@ export function fileError(path: string, error: unknown): UserError {
     options,
   );
 }
+
+/** As {@link fileError}, for a place that is to be written: what is missing there is the right to write. */
+export function writeError(path: string, error: unknown): UserError {
+  const code = systemCode(error);
+  if (code !== "EACCES" && code !== "EPERM" && code !== "EROFS") return fileError(path, error);
+  const remedy = "Name another folder, or change its permissions.";
+  return new UserError("unreadable", `${path}: must be writable, got ${code}. ${remedy}`, { cause: error });
+}

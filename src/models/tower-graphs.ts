@@ -25,14 +25,18 @@ export function imageTowerGraph(tower: TwoTower, size: number): DynamicGraph {
 }
 
 /**
- * The text tower for any batch and, where {@link textLengthOf} says so, any length: `ids` int32 and `mask` float32
+ * The text tower for any batch and, unless `length` is "context", any length: `ids` int32 and `mask` float32
  * [batch, tokens] → `embedding` [batch, D], of length 1.
  */
-export function textTowerGraph(tower: TwoTower, contextLength: number): DynamicGraph {
+export function textTowerGraph(
+  tower: TwoTower,
+  contextLength: number,
+  length: "dynamic" | "context" = textLengthOf(contextLength),
+): DynamicGraph {
   const tokens: DynamicAxis = { name: "tokens", probes: [3, 4, 5], input: "ids", axis: 1 };
-  const axes = [batchOf("ids"), ...(textLengthOf(contextLength) === "dynamic" ? [tokens] : [])];
-  return withDynamicAxes(axes, ({ batch = 1, tokens: length = contextLength }) => ({
-    embedding: tower.embedTexts(textInputs(batch, length, "")),
+  const axes = [batchOf("ids"), ...(length === "dynamic" ? [tokens] : [])];
+  return withDynamicAxes(axes, ({ batch = 1, tokens: count = contextLength }) => ({
+    embedding: tower.embedTexts(textInputs(batch, count, "")),
   }));
 }
 

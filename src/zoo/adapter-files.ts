@@ -1,9 +1,8 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
-import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
+import { writeFileAtomic } from "../io/atomic-files.ts";
+import { writeFolderAtomic } from "../io/output-folder.ts";
 import { readSafetensors, type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
 import { type LowRankConfig, mergeAdapters } from "../nn/low-rank.ts";
 import type { Weights } from "../nn/module.ts";
@@ -46,19 +45,13 @@ export async function saveAdapter(
     ...{ rank, alpha, base },
     ...(imageSize !== undefined && { imageSize }),
   };
-  const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
-  await mkdir(unfinished, { recursive: true });
-  try {
+  await writeFolderAtomic(folder, async (unfinished) => {
     await writeSafetensors(join(unfinished, weightsFile), tensors, {
       dtype: "F32",
       metadata: { format: config.format },
     });
     await writeFileAtomic(join(unfinished, configFile), `${JSON.stringify(config, null, 2)}\n`);
-    await replaceFolder(unfinished, folder);
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw error;
-  }
+  });
 }
 
 /** @throws UserError: not-found, unsupported (naming the field), corrupt */

@@ -1,9 +1,9 @@
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { Precision } from "../core/precision.ts";
-import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
+import { writeFileAtomic } from "../io/atomic-files.ts";
+import { type OutputFolderOptions, writeFolderAtomic } from "../io/output-folder.ts";
 import { readSafetensors, type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
 import { Detector, type DetectorConfig } from "../models/detection/detector.ts";
 import { namedParameters, requireWeights, type Weights } from "../nn/module.ts";
@@ -38,7 +38,11 @@ const format = "florence-detector/1";
  *
  * @throws ShapeError if the weights are not the architecture's; UserError `unsupported` for facts that do not agree
  */
-export async function saveDetector(folder: string, saved: SavedDetector): Promise<void> {
+export async function saveDetector(
+  folder: string,
+  saved: SavedDetector,
+  options: OutputFolderOptions = {},
+): Promise<void> {
   const { name, architecture, classes, preprocessing, backbone, weights, dtype = "F16", files = {} } = saved;
   const detector = new Detector(architecture);
   requireWeights(detector, weights);
@@ -48,17 +52,15 @@ export async function saveDetector(folder: string, saved: SavedDetector): Promis
   const tensors = new Map<string, WeightTensor>(
     [...namedParameters(detector)].map(([key, { shape }]) => [key, { shape, data: weights.get(key) as Float32Array }]),
   );
-  const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
-  await mkdir(unfinished, { recursive: true });
-  try {
-    await writeSafetensors(join(unfinished, weightsFile), tensors, { dtype, metadata: { format } });
-    await writeFileAtomic(join(unfinished, configFile), `${JSON.stringify(config, null, 2)}\n`);
-    for (const [file, content] of Object.entries(files)) await writeFileAtomic(join(unfinished, file), content);
-    await replaceFolder(unfinished, folder);
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw error;
-  }
+  await writeFolderAtomic(
+    folder,
+    async (unfinished) => {
+      await writeSafetensors(join(unfinished, weightsFile), tensors, { dtype, metadata: { format } });
+      await writeFileAtomic(join(unfinished, configFile), `${JSON.stringify(config, null, 2)}\n`);
+      for (const [file, content] of Object.entries(files)) await writeFileAtomic(join(unfinished, file), content);
+    },
+    options,
+  );
 }
 
 /**

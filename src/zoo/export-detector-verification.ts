@@ -19,7 +19,7 @@ const scoreThreshold = 1e-6;
 
 /**
  * Runs an exported file on pictures of noise, alone and in a batch, with one label and several, and compares the best
- * boxes with those of the detector.
+ * boxes with those of the detector. An abort ends it after the run under way.
  *
  * @returns the lowest IoU of a box
  * @throws UserError `mismatch` if the detector's boxes are not among the file's
@@ -28,6 +28,7 @@ export async function verifyDetectorExport(
   folder: string,
   { file, canvas, classes, precision }: ExportedDetector,
   detector: DetectorModel,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<number> {
   const { width, height } = canvas;
   const pictures = [1, 2, 3].map((seed) => noise(seed, width, height));
@@ -37,8 +38,9 @@ export async function verifyDetectorExport(
   let lowest = 1;
   try {
     for (const [rows, labels] of [[3, 1] as const, [1, 5] as const]) {
+      signal?.throwIfAborted();
       const texts = classes.kind === "text" ? unitVectors(labels, classes.embedding) : undefined;
-      const options = { texts, scoreThreshold, nmsThreshold, maxDetections: best };
+      const options = { texts, scoreThreshold, nmsThreshold, maxDetections: best, signal };
       const expected = await detector.detect(pictures.slice(0, rows), options);
       const feeds: Record<string, ort.Tensor> = {
         pixels: new ort.Tensor("uint8", Buffer.concat(pixels.slice(0, rows)), [rows, height, width, 3]),

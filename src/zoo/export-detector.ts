@@ -1,36 +1,40 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Precision } from "../core/precision.ts";
 import { PADDING_GREY } from "../data/box-transforms/boxed-picture.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
-import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
+import { writeFileAtomic } from "../io/atomic-files.ts";
+import { writeFolderAtomic } from "../io/output-folder.ts";
 import { Detector } from "../models/detection/detector.ts";
 import { detectorGraph } from "../models/detection/detector-graph.ts";
 import type { ExportedDetector } from "../models/exported-detector.ts";
 import { exportedModelFile } from "../models/exported-model.ts";
 import { namedParameters } from "../nn/module.ts";
 import { cardFacts } from "./bundled-models.ts";
-import { type ReadDetector, readDetector, saveDetector } from "./detector-files.ts";
+import {
+  detectorFingerprint,
+  type ReadDetector,
+  readDetector,
+  type SavedDetector,
+  saveDetector,
+} from "./detector-files.ts";
 import type { DetectorModel } from "./detector-model.ts";
 import { detectorReadme } from "./export-detector-readme.ts";
 import { verifyDetectorExport } from "./export-detector-verification.ts";
-import { requireFree } from "./export-model.ts";
 import { requireOneFile } from "./export-onnx.ts";
+import { beginPhase, type ExportTarget, requireTarget } from "./export-target.ts";
 
-export interface DetectorExportRequest {
+export interface DetectorExportRequest extends ExportTarget {
   /** The detector's folder. */
   readonly source: string;
   /** The same detector loaded, in the precision of the export: the export must find what it finds. */
   readonly detector: DetectorModel;
-  /** The folder to write. */
-  readonly target: string;
-  /** Replace what stands at `target`. */
-  readonly force?: boolean;
 }
 
 export interface DetectorExportResult {
   readonly files: string[];
+  /** Of the detector that the folder holds; an ONNX file has that of the one it was made from. */
+  readonly fingerprint: string;
   /** The lowest IoU of a box with the detector's own, ONNX only. */
   readonly lowestIou?: number;
 }
@@ -39,21 +43,26 @@ export interface DetectorExportResult {
  * Writes a detector as an ONNX file for any ONNX Runtime: any batch, any labels where the classes are texts, pictures of
  * one canvas. The file is run and compared with the detector before the folder takes its place.
  *
- * @throws UserError `bad-argument` if the target exists, `too-large`, `mismatch` if it finds something else
+ * @throws UserError `bad-argument` if the target exists or may not be replaced, `too-large`, `mismatch` if it finds something else
  */
 export async function exportDetectorOnnx(
   request: DetectorExportRequest,
   precision: Precision,
 ): Promise<DetectorExportResult> {
-  const { source, target, detector: loaded } = request;
-  await requireFree(request);
+  const { source, target, signal, detector: loaded } = request;
+  const beforeReplacing = () => requireTarget(request, [source]);
+  await beforeReplacing();
+  await beginPhase(request, "reading the detector");
   const read = await readDetector(source);
   const licence = cardFacts(await readFile(join(source, "README.md"), "utf8").catch(() => "")).license;
   const description = describe(read, loaded.fingerprint, precision, licence);
   const detector = new Detector(read.architecture);
   requireOneFile(description.file, [detector]);
+  await beginPhase(request, `building ${description.file}`);
+  const graph = detectorGraph(detector, description.canvas);
+  await beginPhase(request, `encoding ${description.file}`);
   const { bytes } = encodeOnnx({
-    ...detectorGraph(detector, description.canvas),
+    ...graph,
     parameters: namedParameters(detector),
     weights: read.weights,
     metadata: metadataOf(description),
@@ -64,17 +73,14 @@ export async function exportDetectorOnnx(
     [exportedModelFile, `${JSON.stringify(description, null, 2)}\n`],
     ["README.md", detectorReadme(description)],
   ]);
-  const unfinished = `${target}.${randomBytes(6).toString("hex")}.partial`;
-  await mkdir(unfinished, { recursive: true });
-  try {
-    for (const [name, content] of files) await writeFileAtomic(join(unfinished, name), content);
-    const lowestIou = await verifyDetectorExport(unfinished, description, loaded);
-    await replaceFolder(unfinished, target);
-    return { files: [...files.keys()], lowestIou };
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw error;
-  }
+  const write = async (folder: string): Promise<number> => {
+    await beginPhase(request, "writing the files");
+    for (const [name, content] of files) await writeFileAtomic(join(folder, name), content);
+    await beginPhase(request, "running the file and comparing with the detector");
+    return verifyDetectorExport(folder, description, loaded, { signal });
+  };
+  const lowestIou = await writeFolderAtomic(target, write, { signal, beforeReplacing });
+  return { files: [...files.keys()], fingerprint: loaded.fingerprint, lowestIou };
 }
 
 /** Writes a detector's folder anew, weights as asked for, with its card. */
@@ -82,11 +88,17 @@ export async function exportDetectorFolder(
   request: DetectorExportRequest,
   dtype: "F16" | "F32",
 ): Promise<DetectorExportResult> {
-  await requireFree(request);
-  const read = await readDetector(request.source);
-  const card = await readFile(join(request.source, "README.md"), "utf8").catch(() => undefined);
-  await saveDetector(request.target, { ...read, dtype, files: card === undefined ? {} : { "README.md": card } });
-  return { files: (await readdir(request.target)).sort() };
+  const { source, target, signal } = request;
+  const beforeReplacing = () => requireTarget(request, [source]);
+  await beforeReplacing();
+  await beginPhase(request, "reading the detector");
+  const read = await readDetector(source);
+  const card = await readFile(join(source, "README.md"), "utf8").catch(() => undefined);
+  await beginPhase(request, "writing the folder");
+  const saved: SavedDetector = { ...read, dtype, files: card === undefined ? {} : { "README.md": card } };
+  await saveDetector(target, saved, { signal, beforeReplacing });
+  // In float16 the weights are rounded, so the written ones are read back.
+  return { files: (await readdir(target)).sort(), fingerprint: detectorFingerprint(await readDetector(target)) };
 }
 
 /** The canvas is the square that holds any picture of the detector's side, also where it pads pictures less itself. */

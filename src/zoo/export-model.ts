@@ -1,32 +1,29 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "../core/errors.ts";
 import type { Precision } from "../core/precision.ts";
-import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
-import { type ExportedModel, exportedModelFile } from "../models/exported-model.ts";
+import { writeFileAtomic } from "../io/atomic-files.ts";
+import { writeFolderAtomic } from "../io/output-folder.ts";
+import { type AnyExportedModel, exportedModelFile } from "../models/exported-model.ts";
 import { textLengthOf } from "../models/tower-graphs.ts";
 import { cardFacts } from "./bundled-models.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
 import { encodeTowers } from "./export-onnx.ts";
 import { exportReadme } from "./export-readme.ts";
+import { beginPhase, type ExportTarget, requireTarget } from "./export-target.ts";
 import { verifyExport } from "./export-verification.ts";
 import type { FlorenceModel } from "./florence-model.ts";
-import { saveModel } from "./save-model.ts";
-import { describeTokenizer, readTokenizerSource, tokenizerSource } from "./tokenizer-files.ts";
+import { type SavedModel, saveModel } from "./save-model.ts";
+import { siglipTokenizerFiles } from "./siglip-tokenizer-files.ts";
+import { describeTokenizer, readTokenizerSource } from "./tokenizer-files.ts";
 
 export type Towers = "image" | "text" | "both";
 
-export interface ExportRequest {
+export interface ExportRequest extends ExportTarget {
   /** The checkpoint folder to read. */
   readonly source: string;
   /** The same model loaded: its fingerprint is kept, and its embeddings are what the export must give. */
   readonly model: FlorenceModel;
-  /** The folder to write. */
-  readonly target: string;
-  /** Replace what stands at `target`. */
-  readonly force?: boolean;
 }
 
 export interface ExportResult {
@@ -40,93 +37,91 @@ export interface ExportResult {
  * folder takes its place, so an export that computes something else is never left behind.
  *
  * @param precision  that of `request.model` too
- * @throws UserError `bad-argument` if the target exists, `unsupported`, `mismatch` if the embeddings differ
+ * @throws UserError `bad-argument` if the target exists or may not be replaced, `unsupported`, `mismatch` if the
+ *   embeddings differ
  */
 export async function exportOnnx(
   request: ExportRequest,
   towers: Towers,
   precision: Precision = "float32",
 ): Promise<ExportResult> {
-  await requireFree(request);
-  const checkpoint = await readCheckpoint(request.source);
-  const tokenizer = describeTokenizer(tokenizerSource(checkpoint.tokenizer), checkpoint.tokenizer.contextLength);
-  const card = await readFile(join(request.source, "README.md"), "utf8").catch(() => "");
-  const description = {
-    ...describe(checkpoint, request.model, towers, tokenizer.config, cardFacts(card).license),
-    precision,
-  };
+  const { source, model, target, signal } = request;
+  const begin = (phase: string) => beginPhase(request, phase);
+  const beforeReplacing = () => requireTarget(request, [source]);
+  await beforeReplacing();
+  await begin("reading the model");
+  const checkpoint = await readCheckpoint(source);
+  // An image tower needs no tokenizer, so that of its model may be any.
+  const text = towers === "image" ? undefined : await describeText(checkpoint, source);
+  const card = await readFile(join(source, "README.md"), "utf8").catch(() => "");
+  const description = { ...describe(checkpoint, model, towers, text, cardFacts(card).license), precision };
   const files = new Map<string, string | Uint8Array>([
-    ...encodeTowers(checkpoint, description),
+    ...(await encodeTowers(checkpoint, description, begin)),
     [exportedModelFile, `${JSON.stringify(description, null, 2)}\n`],
     ["README.md", exportReadme(description)],
+    ...Object.entries(text?.files ?? {}),
   ]);
-  if (description.text) for (const [name, content] of Object.entries(tokenizer.files)) files.set(name, content);
-  const unfinished = `${request.target}.${randomBytes(6).toString("hex")}.partial`;
-  await mkdir(unfinished, { recursive: true });
-  try {
-    for (const [name, content] of files) await writeFileAtomic(join(unfinished, name), content);
-    const lowestCosine = await verifyExport(unfinished, description, checkpoint, request.model);
-    await replaceFolder(unfinished, request.target);
-    return { files: [...files.keys()], lowestCosine };
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw error;
-  }
+  const write = async (folder: string): Promise<number> => {
+    await begin("writing the files");
+    for (const [name, content] of files) {
+      signal?.throwIfAborted();
+      await writeFileAtomic(join(folder, name), content);
+    }
+    await begin("running the files and comparing with the model");
+    return verifyExport(folder, description, checkpoint, model, { signal });
+  };
+  const lowestCosine = await writeFolderAtomic(target, write, { signal, beforeReplacing });
+  return { files: [...files.keys()], lowestCosine };
 }
 
 /** Writes a model of any family as our own checkpoint folder, which `loadModel` reads. */
 export async function exportCheckpoint(request: ExportRequest, dtype: "F16" | "F32"): Promise<ExportResult> {
-  await requireFree(request);
-  const { name, architecture, weights, tokenizer, preprocessing } = await readCheckpoint(request.source);
-  const card = await readFile(join(request.source, "README.md"), "utf8").catch(() => undefined);
-  await saveModel(request.target, {
-    name,
-    architecture,
-    weights,
-    preprocessing,
-    dtype,
-    tokenizer: await readTokenizerSource(tokenizer, request.source),
+  const { source, target, signal } = request;
+  const beforeReplacing = () => requireTarget(request, [source]);
+  await beforeReplacing();
+  await beginPhase(request, "reading the model");
+  const { name, architecture, weights, tokenizer, preprocessing } = await readCheckpoint(source);
+  const card = await readFile(join(source, "README.md"), "utf8").catch(() => undefined);
+  const saved: SavedModel = {
+    ...{ name, architecture, weights, preprocessing, dtype },
+    tokenizer: await readTokenizerSource(tokenizer, source),
     files: card === undefined ? {} : { "README.md": card },
-  });
-  return { files: (await readdir(request.target)).sort() };
+  };
+  await beginPhase(request, "writing the checkpoint");
+  await saveModel(target, saved, { signal, beforeReplacing });
+  return { files: (await readdir(target)).sort() };
 }
 
-/** @throws UserError bad-argument if the target stands and may not be replaced */
-export async function requireFree({
-  target,
-  force,
-}: {
-  readonly target: string;
-  readonly force?: boolean;
-}): Promise<void> {
-  const exists = await stat(target).then(
-    () => true,
-    () => false,
-  );
-  if (exists && !force) {
-    throw new UserError("bad-argument", `${target}: must not exist yet, it does. Add --force to replace it.`);
-  }
+interface DescribedText {
+  readonly text: NonNullable<AnyExportedModel["text"]>;
+  /** The tokenizer's, by name. */
+  readonly files: Readonly<Record<string, string | Uint8Array>>;
+}
+
+async function describeText({ tokenizer }: Checkpoint, folder: string): Promise<DescribedText> {
+  const { contextLength, padId } = tokenizer;
+  const { config, files } = describeTokenizer(await readTokenizerSource(tokenizer, folder), contextLength);
+  // A tokenizer that fills texts up itself does it for an encoder that reads padding: shorter texts would be others.
+  const length = tokenizer.encode("").length === contextLength ? "context" : textLengthOf(contextLength);
+  const names = siglipTokenizerFiles.filter((name) => name in files);
+  const described = config.kind === "siglip" ? { ...config, files: names } : config;
+  return { text: { file: "text.onnx", length, padId, tokenizer: described }, files };
 }
 
 function describe(
-  { preprocessing, tokenizer, architecture }: Checkpoint,
-  model: FlorenceModel,
+  { preprocessing, architecture }: Checkpoint,
+  { name, fingerprint, logitScale, scoring }: FlorenceModel,
   towers: Towers,
-  tokenizerConfig: NonNullable<ExportedModel["text"]>["tokenizer"],
+  described: DescribedText | undefined,
   licence: string | undefined,
-): ExportedModel {
-  const length = textLengthOf(tokenizer.contextLength);
+): AnyExportedModel {
   return {
     format: "florence-export/1",
-    name: model.name,
-    fingerprint: model.fingerprint,
-    precision: "float32",
+    ...{ name, fingerprint, precision: "float32" },
     ...(licence === undefined ? {} : { licence }),
     embedding: architecture.embedding,
-    logitScale: model.logitScale,
+    ...{ logitScale, scoring },
     ...(towers === "text" ? {} : { image: { file: "image.onnx", ...preprocessing } }),
-    ...(towers === "image"
-      ? {}
-      : { text: { file: "text.onnx", length, padId: tokenizer.padId, tokenizer: tokenizerConfig } }),
+    ...(described ? { text: described.text } : {}),
   };
 }

@@ -1,7 +1,7 @@
 import { UserError } from "../core/errors.ts";
 import type { DynamicGraph } from "../graph/dynamic-axes.ts";
 import { encodeOnnx } from "../graph/onnx-encoding.ts";
-import type { ExportedModel } from "../models/exported-model.ts";
+import type { AnyExportedModel } from "../models/exported-model.ts";
 import { imageTowerGraph, onlyOutput, textTowerGraph } from "../models/tower-graphs.ts";
 import { TwoTower } from "../models/two-tower.ts";
 import { countParameters, namedParameters } from "../nn/module.ts";
@@ -16,9 +16,14 @@ const largestFile = 2 ** 31 - 2 ** 24;
  * Inputs: `pixels` uint8 [batch, size, size, 3]; `ids` int32 and `mask` float32 (1 a token, 0 padding) [batch, tokens].
  * Output: `embedding` float32 [batch, D], each row of length 1.
  *
+ * @param begin  waited for before each piece of work that holds the thread; may throw to end it
  * @throws UserError `unsupported` naming an operator that cannot take any batch, `too-large` for a tower over 2 GiB
  */
-export function encodeTowers(checkpoint: Checkpoint, description: ExportedModel): Map<string, Uint8Array> {
+export async function encodeTowers(
+  checkpoint: Checkpoint,
+  description: AnyExportedModel,
+  begin: (phase: string) => Promise<void> = async () => undefined,
+): Promise<Map<string, Uint8Array>> {
   const { architecture, weights } = checkpoint;
   const tower = new TwoTower(architecture);
   const parameters = namedParameters(tower);
@@ -27,11 +32,15 @@ export function encodeTowers(checkpoint: Checkpoint, description: ExportedModel)
   const { image, text } = description;
   if (image) requireOneFile(image.file, [tower.imageEncoder, tower.imageProjection]);
   if (text) requireOneFile(text.file, [tower.textEncoder, tower.textProjection]);
-  const encode = (graph: DynamicGraph): Uint8Array =>
-    encodeOnnx({ ...onlyOutput(graph, "embedding"), parameters, weights, metadata, precision: description.precision })
-      .bytes;
-  if (image) files.set(image.file, encode(imageTowerGraph(tower, image.size)));
-  if (text) files.set(text.file, encode(textTowerGraph(tower, text.tokenizer.contextLength)));
+  const { precision } = description;
+  const encode = async (file: string, build: () => DynamicGraph): Promise<void> => {
+    await begin(`building ${file}`);
+    const graph = onlyOutput(build(), "embedding");
+    await begin(`encoding ${file}`);
+    files.set(file, encodeOnnx({ ...graph, parameters, weights, metadata, precision }).bytes);
+  };
+  if (image) await encode(image.file, () => imageTowerGraph(tower, image.size));
+  if (text) await encode(text.file, () => textTowerGraph(tower, text.tokenizer.contextLength, text.length));
   return files;
 }
 
@@ -44,7 +53,7 @@ export function requireOneFile(file: string, modules: readonly (object | undefin
 }
 
 /** What a file must say of itself when it is met without its folder. */
-function metadataOf(description: ExportedModel): Record<string, string> {
+function metadataOf(description: AnyExportedModel): Record<string, string> {
   const { name, fingerprint, precision, licence } = description;
   return {
     name,

@@ -4,9 +4,9 @@ import { UserError } from "../core/errors.ts";
 import { type RgbImage, rgbImage } from "../core/image.ts";
 import { encodeBatch } from "../data/tokenizers/tokenizer.ts";
 import { preprocess } from "../data/transforms.ts";
-import type { ExportedModel } from "../models/exported-model.ts";
+import type { AnyExportedModel } from "../models/exported-model.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { FlorenceModel } from "./florence-model.ts";
+import type { FlorenceModel, ModelCallOptions } from "./florence-model.ts";
 
 /** In int8 a picture's embedding depends a little on its batch, whose range of values sets the steps. */
 const requiredCosines = { float32: 0.99999, int8: 0.98 } as const;
@@ -16,16 +16,18 @@ const oddMargin = 103;
 const sentences = ["a cat", "two dogs play with a red ball on the grass in front of a house", "night"];
 
 /**
- * Runs exported files on pictures of noise and some sentences, alone and in a batch, and compares with the model.
+ * Runs exported files on pictures of noise and some sentences, alone and in a batch, and compares with the model. An
+ * abort ends it after the run under way.
  *
  * @returns the lowest cosine
  * @throws UserError `mismatch` if it is below 0.99999, in int8 0.98
  */
 export async function verifyExport(
   folder: string,
-  { image, text, precision }: ExportedModel,
+  { image, text, precision }: AnyExportedModel,
   { tokenizer }: Checkpoint,
   model: FlorenceModel,
+  { signal }: ModelCallOptions = {},
 ): Promise<number> {
   const requiredCosine = requiredCosines[precision];
   let lowest = 1;
@@ -40,10 +42,11 @@ export async function verifyExport(
   if (image) {
     const { size } = image;
     const pictures = [1, 2, 3].map((seed) => noise(seed, 2 * (size + oddMargin), 2 * size));
-    const expected = await model.embedImages(pictures);
+    const expected = await model.embedImages(pictures, { signal });
     const pixels = pictures.map((picture) => preprocess(picture, image)); // as a reader of the description will
     await withSession(join(folder, image.file), async (run) => {
       for (const rows of [pixels, pixels.slice(0, 1)]) {
+        signal?.throwIfAborted();
         const dims = [rows.length, size, size, 3];
         const found = await run({ pixels: new ort.Tensor("uint8", Buffer.concat(rows), dims) });
         for (const [i, row] of rowsOf(found, rows.length).entries())
@@ -52,9 +55,10 @@ export async function verifyExport(
     });
   }
   if (text) {
-    const expected = await model.embedTexts(sentences);
+    const expected = await model.embedTexts(sentences, { signal });
     await withSession(join(folder, text.file), async (run) => {
       for (const texts of [sentences, sentences.slice(0, 1)]) {
+        signal?.throwIfAborted();
         const minimum = text.length === "context" ? tokenizer.contextLength : 0;
         const { ids, mask, length } = encodeBatch(tokenizer, texts, minimum);
         const dims = [texts.length, length];

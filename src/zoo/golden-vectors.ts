@@ -4,7 +4,7 @@ import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import type { RgbImage } from "../core/image.ts";
 import { fileError } from "../io/file-errors.ts";
-import type { FlorenceModel } from "./florence-model.ts";
+import type { FlorenceModel, ModelCallOptions } from "./florence-model.ts";
 
 const vector = z.array(z.number()).min(2);
 const goldenSchema = z.object({
@@ -71,11 +71,15 @@ export async function compareGoldenVectors(
   golden: GoldenVectors,
   folder: string,
   decode: (path: string) => Promise<RgbImage>,
+  options: ModelCallOptions = {},
 ): Promise<GoldenComparison> {
   const images = await Promise.all(golden.images.map(({ path }) => decode(join(folder, path))));
   const fresh = [
-    ...(await model.embedImages(images)),
-    ...(await model.embedTexts(golden.texts.map(({ text }) => text))),
+    ...(await model.embedImages(images, options)),
+    ...(await model.embedTexts(
+      golden.texts.map(({ text }) => text),
+      options,
+    )),
   ];
   const published = [
     ...golden.images.map(({ path, embedding }) => ({ name: path, embedding })),

@@ -3,19 +3,15 @@ import { basename, join, resolve } from "node:path";
 import { applyAdapter, readAdapter } from "./adapter-files.ts";
 import { cardFacts } from "./bundled-models.ts";
 import { readCheckpoint } from "./checkpoint-formats.ts";
-import { requireFree } from "./export-model.ts";
-import { saveModel } from "./save-model.ts";
+import { type ExportTarget, requireTarget } from "./export-target.ts";
+import { type SavedModel, saveModel } from "./save-model.ts";
 import { readTokenizerSource } from "./tokenizer-files.ts";
 
-export interface MergeRequest {
+export interface MergeRequest extends Omit<ExportTarget, "onPhase"> {
   /** The folder of `adapter.json` and `adapter.safetensors`. */
   readonly adapter: string;
   /** The model that the adapters were trained beside: its checkpoint folder and fingerprint. */
   readonly base: { readonly name: string; readonly fingerprint: string; readonly folder: string };
-  /** The checkpoint folder to write. */
-  readonly target: string;
-  /** Replace what stands at `target`. */
-  readonly force?: boolean;
   /** How weights are stored; in float32 the model computes what it did with the adapters beside it. */
   readonly dtype?: "F16" | "F32";
 }
@@ -29,14 +25,15 @@ export interface MergeRequest {
  */
 export async function mergeAdapterFolder(request: MergeRequest): Promise<{ name: string }> {
   const { adapter: path, base, target, dtype = "F32" } = request;
-  await requireFree(request);
+  const beforeReplacing = () => requireTarget(request, [path, base.folder]);
+  await beforeReplacing();
   const { rank, alpha, imageSize } = await readAdapter(path);
   const checkpoint = await readCheckpoint(base.folder, { imageSize });
   const weights = await applyAdapter(path, { ...base, weights: checkpoint.weights });
   const { architecture, preprocessing, tokenizer } = checkpoint;
   const name = basename(resolve(target));
   const card = await readFile(join(base.folder, "README.md"), "utf8").catch(() => "");
-  await saveModel(target, {
+  const merged: SavedModel = {
     ...{ name, architecture, preprocessing, weights, dtype },
     tokenizer: await readTokenizerSource(tokenizer, base.folder),
     files: {
@@ -54,6 +51,7 @@ export async function mergeAdapterFolder(request: MergeRequest): Promise<{ name:
         "",
       ].join("\n"),
     },
-  });
+  };
+  await saveModel(target, merged, { signal: request.signal, beforeReplacing });
   return { name };
 }

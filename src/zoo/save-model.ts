@@ -1,7 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
+import { writeFileAtomic } from "../io/atomic-files.ts";
+import { type OutputFolderOptions, writeFolderAtomic } from "../io/output-folder.ts";
 import { type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { namedParameters, requireWeights } from "../nn/module.ts";
@@ -24,7 +23,7 @@ export interface SavedModel {
 }
 
 /** Writes a checkpoint folder so that it appears whole or not at all. */
-export async function saveModel(folder: string, model: SavedModel): Promise<void> {
+export async function saveModel(folder: string, model: SavedModel, options: OutputFolderOptions = {}): Promise<void> {
   const tower = new TwoTower(model.architecture);
   requireWeights(tower, model.weights);
   const tensors = new Map<string, WeightTensor>(
@@ -45,21 +44,19 @@ export async function saveModel(folder: string, model: SavedModel): Promise<void
       filter: "bicubic",
     },
   };
-  const unfinished = `${folder}.${randomBytes(6).toString("hex")}.partial`;
-  await mkdir(unfinished, { recursive: true });
-  try {
-    await writeSafetensors(join(unfinished, "model.safetensors"), tensors, {
-      dtype: model.dtype ?? "F16",
-      metadata: { format: "florence-model/1" },
-    });
-    await writeFileAtomic(join(unfinished, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-    for (const [name, content] of Object.entries({ ...tokenizer.files, ...model.files }))
-      await writeFileAtomic(join(unfinished, name), content);
-    for (const [name, further] of Object.entries(model.tensorFiles ?? {}))
-      await writeSafetensors(join(unfinished, name), further, { dtype: "F32" });
-    await replaceFolder(unfinished, folder);
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw error;
-  }
+  await writeFolderAtomic(
+    folder,
+    async (unfinished) => {
+      await writeSafetensors(join(unfinished, "model.safetensors"), tensors, {
+        dtype: model.dtype ?? "F16",
+        metadata: { format: "florence-model/1" },
+      });
+      await writeFileAtomic(join(unfinished, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+      for (const [name, content] of Object.entries({ ...tokenizer.files, ...model.files }))
+        await writeFileAtomic(join(unfinished, name), content);
+      for (const [name, further] of Object.entries(model.tensorFiles ?? {}))
+        await writeSafetensors(join(unfinished, name), further, { dtype: "F32" });
+    },
+    options,
+  );
 }

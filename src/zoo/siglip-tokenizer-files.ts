@@ -11,7 +11,7 @@ import type { CheckpointFolder } from "./checkpoint-folder.ts";
 const settingsFile = "tokenizer_config.json";
 
 /** Every file that decides SigLIP's ids; a folder has some of them. */
-export const siglipTokenizerFiles: readonly string[] = ["spiece.model", "tokenizer.json", settingsFile];
+export const siglipTokenizerFiles = ["spiece.model", "tokenizer.json", settingsFile] as const;
 
 const token = z.union([z.string(), z.object({ content: z.string() })]).nullish(); // as its text, or as what has it
 const settingsSchema = z.object({

@@ -67,7 +67,7 @@ export function tokenizerSource(tokenizer: Tokenizer): WrittenSource {
   }
   throw new UserError(
     "unsupported",
-    `export: the tokenizer must be WordPiece or CLIP's BPE, got ${tokenizer.constructor.name}.`,
+    `tokenizer: must be WordPiece or CLIP's BPE to be written again, got ${tokenizer.constructor.name}. Copy its own files.`,
   );
 }
 

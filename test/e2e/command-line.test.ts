@@ -1,11 +1,15 @@
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { commands } from "../../src/cli/commands.ts";
+import { OutputFailed } from "../../src/cli/exit-codes.ts";
+import { runCli } from "../../src/cli/program.ts";
 import { UserError } from "../../src/core/errors.ts";
 import { jsonLines, runFlorence, spawnFlorence, writePicture } from "./run-florence.ts";
-import { toyModel } from "./toy-model.ts";
+import { type ToyLog, toyModel } from "./toy-model.ts";
 
 let folder: string;
 
@@ -86,6 +90,43 @@ describe("the process", () => {
     });
     expect(stderr).toBe("");
     expect(exitCode).toBe(0);
+  });
+
+  // A device that every write fails on for want of space; Linux has it.
+  it.runIf(existsSync("/dev/full"))("says that its output cannot be written, and answers 4", async () => {
+    const output = openSync("/dev/full", "w");
+    const environment = { FLORENCE_CACHE: join(folder, "cache"), TOY_DELAY_MS: "5" };
+    const message = "florence: standard output: needs free disk space, got ENOSPC. Free some and retry.\n";
+    for (const own of [["models", "--json"], ["--help"], words()]) {
+      const { exitCode, stderr } = await spawnFlorence(own, environment, { output });
+      expect([own[0], exitCode, stderr]).toEqual([own[0], 4, message]);
+    }
+    closeSync(output);
+  });
+
+  it("frees the model when its output cannot be written", async () => {
+    const log: ToyLog = { imageBatches: [], texts: [], disposed: 0 };
+    const stop = new AbortController();
+    const stdout = new Writable({
+      write: (_chunk, _encoding, done) => done(Object.assign(new Error("full"), { code: "ENOSPC" })),
+    });
+    stdout.on("error", (error) => stop.abort(new OutputFailed(error)));
+    const stderr: string[] = [];
+    const exitCode = await runCli(words(), {
+      stdout,
+      stderr: new Writable({
+        write: (chunk, _encoding, done) => {
+          stderr.push(String(chunk));
+          done();
+        },
+      }),
+      environment: { FLORENCE_CACHE: join(folder, "cache-full") },
+      signal: stop.signal,
+      loadModel: async () => toyModel({ log, delayMs: 5 }),
+      ...{ commands, version: "0.0.0" },
+    });
+    expect([exitCode, log.disposed, stderr.join("")]).toEqual([4, 1, expect.stringContaining("got ENOSPC")]);
+    expect(log.imageBatches.reduce((sum, size) => sum + size, 0)).toBeLessThan(200);
   });
 
   it.each(["SIGINT", "SIGTERM"] as const)("answers 130 to %s, after whole lines", async (signal) => {

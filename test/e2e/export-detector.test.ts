@@ -4,10 +4,11 @@ import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Box, boxIou } from "../../src/core/boxes.ts";
+import { UserError } from "../../src/core/errors.ts";
 import { Rng } from "../../src/core/rng.ts";
 import { decodeScoredBoxes } from "../../src/models/detection/decode-scored-boxes.ts";
 import { exportedDetectorSchema } from "../../src/models/exported-detector.ts";
-import { readDetector, saveDetector } from "../../src/zoo/detector-files.ts";
+import { detectorFingerprint, readDetector, saveDetector } from "../../src/zoo/detector-files.ts";
 import { exportDetectorOnnx } from "../../src/zoo/export-detector.ts";
 import { loadDetector } from "../../src/zoo/load-detector.ts";
 import {
@@ -107,11 +108,51 @@ describe("florence export of a detector", () => {
     expect(await readDetector(join(folder, "copy"))).toEqual(await readDetector(join(folder, "open")));
   });
 
+  it("prints the fingerprint of the folder it wrote, whose name may end in a slash", async () => {
+    const target = `${join(folder, "halves")}/`;
+    const read = await readDetector(join(folder, "open"));
+    // Weights that float16 rounds: the folder's own are as float16 has them already.
+    const weights = new Map([...read.weights].map(([name, values]) => [name, values.map((value) => value * 1.0001)]));
+    const fine = join(folder, "fine");
+    await saveDetector(fine, { ...read, weights, dtype: "F32" });
+    const { exitCode, stdout } = await run("-m", fine, "--out", target, "--format", "safetensors", "--json");
+    expect(exitCode).toBe(0);
+    const fingerprint = detectorFingerprint(await readDetector(target));
+    expect(jsonLines(stdout)[0]).toMatchObject({ folder: target, fingerprint });
+    expect(fingerprint).not.toBe(detectorFingerprint(await readDetector(fine)));
+    expect((await run("--out", target, "--force")).exitCode).toBe(0);
+    expect((await readdir(target)).sort()).toEqual(["README.md", "detector.onnx", "preprocessing.json"]);
+  });
+
+  it("replaces neither the detector nor what holds it, and stops between its steps", async () => {
+    const source = join(folder, "open");
+    for (const [target, format] of [
+      [source, "onnx"],
+      [source, "safetensors"],
+      [folder, "safetensors"],
+    ] as const) {
+      const refused = await run("--out", target, "--format", format, "--force");
+      expect(refused).toMatchObject({ exitCode: 2 });
+      expect(refused.stderr).toContain("must be apart from");
+    }
+    await using detector = await loadDetector(source, { threads: 1 });
+    for (const phase of ["encoding", "writing", "running"]) {
+      const stop = new AbortController();
+      const onPhase = (begun: string) => {
+        if (begun.startsWith(phase)) stop.abort(new UserError("cancelled", "stopped."));
+      };
+      const request = { source, detector, target: join(folder, "stopped"), signal: stop.signal, onPhase };
+      await expect(exportDetectorOnnx(request, "float32")).rejects.toMatchObject({ code: "cancelled" });
+    }
+    expect((await readdir(folder)).filter((name) => name.startsWith("stopped"))).toEqual([]);
+    expect(await readdir(source)).toContain("model.safetensors");
+  });
+
   it("refuses towers, a target that stands, and an export that finds something else, leaving nothing", async () => {
     const towers = await run("--out", join(folder, "no"), "--towers", "image");
     expect(towers).toMatchObject({ exitCode: 2 });
     expect(towers.stderr).toContain("a detector has no towers");
-    expect((await run("--out", join(folder, "open"))).stderr).toContain("must not exist yet");
+    expect((await run("--out", join(folder, "onnx"))).stderr).toContain("must not exist yet");
     const other = tinyDetector(size, { kind: "text", embedding: 3 });
     const { weights } = await overfitDetector(other, pictures.slice(0, 1), texts);
     const read = await readDetector(join(folder, "open"));

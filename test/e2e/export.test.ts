@@ -137,6 +137,22 @@ describe("florence export", () => {
     expect((sizes[1]?.size as number) / (sizes[0]?.size as number)).toBeLessThan(0.7);
   });
 
+  it("prints the fingerprint of what it wrote", async () => {
+    for (const [precision, isSame] of [
+      ["float16", false],
+      ["float32", true],
+    ] as const) {
+      const out = join(folder, `printed-${precision}`);
+      const words = ["--out", out, "--format", "safetensors", "--precision", precision, "--json"];
+      const { stdout } = await runFlorence(["export", "-m", source, ...words], {
+        ...{ loadModel, cacheFolder: join(folder, "cache") },
+      });
+      await using written = await loadModel(out);
+      expect(JSON.parse(stdout)).toMatchObject({ folder: out, fingerprint: written.fingerprint });
+      expect(written.fingerprint === model.fingerprint).toBe(isSame);
+    }
+  });
+
   it("refuses a tower that no ONNX file can hold", () => {
     const wide = new Linear({ inputs: 2 ** 15, outputs: 2 ** 14 }); // 2 GiB; no weight is allocated
     expect(() => requireOneFile("image.onnx", [wide])).toThrow(/image\.onnx: must hold less than \d+ bytes/);
@@ -156,8 +172,12 @@ describe("florence export", () => {
     expect(second.exitCode).not.toBe(0);
     expect(second.stdout + second.stderr).toContain("--force");
     expect(await readdir(out)).toContain("mine.txt");
+    const forced = await runFlorence([...words, "--force"], lent);
+    expect(forced.exitCode).toBe(2);
+    expect(forced.stderr).toContain("got mine.txt in it. Move it away, or name another folder.");
+    expect(await readFile(join(out, "mine.txt"), "utf8")).toBe("kept");
+    await rm(join(out, "mine.txt"));
     expect((await runFlorence([...words, "--force"], lent)).exitCode).toBe(0);
-    expect(await readdir(out)).not.toContain("mine.txt");
     for (const wrong of [
       ["--precision", "float16"],
       ["--format", "safetensors", "--towers", "text"],

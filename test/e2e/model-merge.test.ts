@@ -83,6 +83,16 @@ describe("florence models merge", () => {
     expect((await run(...words, "--force", "--precision", "float16")).exitCode).toBe(0);
   });
 
+  it("replaces nothing that it reads, nor what holds it", async () => {
+    for (const target of [at("run", "adapter"), at("run"), at("base"), `${at("base")}/`]) {
+      const words = ["models", "merge", at("run", "adapter"), "--model", at("base"), "--out", target, "--force"];
+      const { exitCode, stderr } = await run(...words);
+      expect([exitCode, stderr]).toEqual([2, expect.stringContaining("must be apart from")]);
+    }
+    expect(await readAdapter(at("run", "adapter"))).toBeDefined();
+    expect(await readFile(at("base", "config.json"), "utf8")).toContain("florence-model/1");
+  });
+
   it("refuses adapters of another model, a folder without any, and options of merge elsewhere", async () => {
     const words = ["models", "merge", at("run", "adapter"), "--out", at("other")];
     const other = await run(...words, "--model", at("run", "model"));

@@ -15,14 +15,18 @@ export interface CliResult {
 /** Runs a command line inside this process, with the given model and cache. */
 export async function runFlorence(
   words: readonly string[],
-  { loadModel, cacheFolder }: { loadModel: ModelLoader; cacheFolder: string },
+  {
+    loadModel,
+    cacheFolder,
+    signal = new AbortController().signal,
+  }: { loadModel: ModelLoader; cacheFolder: string; signal?: AbortSignal },
 ): Promise<CliResult> {
   const [stdout, stderr] = [new TextSink(), new TextSink()];
   const exitCode = await runCli(words, {
     stdout,
     stderr,
     environment: { FLORENCE_CACHE: cacheFolder },
-    signal: new AbortController().signal,
+    signal,
     loadModel,
     commands,
     version: "0.0.0",
@@ -34,24 +38,27 @@ export interface ProcessEvents {
   readonly onStart?: (child: ChildProcess) => void;
   /** Called once, at the first piece of stdout. */
   readonly onOutput?: (child: ChildProcess) => void;
+  /** A file descriptor that stdout goes to, in the place of the result. */
+  readonly output?: number;
 }
 
 /** Runs test/e2e/toy-florence.ts as a process of its own. */
 export function spawnFlorence(
   words: readonly string[],
   environment: Readonly<Record<string, string>>,
-  { onStart, onOutput }: ProcessEvents = {},
+  { onStart, onOutput, output: stdout }: ProcessEvents = {},
 ): Promise<CliResult> {
   const entry = fileURLToPath(new URL("toy-florence.ts", import.meta.url));
   const child = spawn(process.execPath, ["--import", "tsx", entry, ...words], {
     env: { ...process.env, ...environment },
+    stdio: ["pipe", stdout ?? "pipe", "pipe"],
   });
   const output = { stdout: "", stderr: "" };
-  child.stdout.on("data", (bytes: Buffer) => {
+  child.stdout?.on("data", (bytes: Buffer) => {
     if (output.stdout === "") onOutput?.(child);
     output.stdout += bytes.toString();
   });
-  child.stderr.on("data", (bytes: Buffer) => {
+  child.stderr?.on("data", (bytes: Buffer) => {
     output.stderr += bytes.toString();
   });
   onStart?.(child);

@@ -61,7 +61,7 @@ export const doctorCommand = defineCommand<[], ModelOption & JsonOption>({
     try {
       await report("model", async () => {
         const started = performance.now();
-        model = await context.loadModel(modelName);
+        model = await context.loadModel(modelName, { signal: context.signal });
         const milliseconds = Math.round(performance.now() - started);
         return `${model.name}, ${model.embedDim} dimensions, fingerprint ${model.fingerprint.slice(0, 12)}, ${milliseconds} ms`;
       });
@@ -106,7 +106,9 @@ async function checkGolden(model: FlorenceModel, context: CommandContext, modelN
     return undefined; // a model of the user's own need not have any, but damaged ones are told of
   });
   if (!golden) return "none published with this model";
-  const { compared, lowestCosine, lowestOf } = await compareGoldenVectors(model, golden, folder, decodeImage);
+  const { compared, lowestCosine, lowestOf } = await compareGoldenVectors(model, golden, folder, decodeImage, {
+    signal: context.signal,
+  });
   const detail = `${compared} compared, lowest cosine ${lowestCosine.toFixed(6)} (${lowestOf})`;
   if (!(lowestCosine >= goldenCosine)) throw new Error(`${detail}, must be at least ${goldenCosine}`);
   return detail;

@@ -51,7 +51,7 @@ export const modelsCommand = defineCommand<[Action, string | undefined], ModelsO
     command.addOption(
       new Option("--precision <type>", "merge: of the weights (default: float32)").choices(["float16", "float32"]),
     );
-    command.option("--force", "merge: replace what stands at --out");
+    command.option("--force", "merge: replace --out if it is empty, a model or an export");
     addJsonOption(command);
   },
 
