@@ -2,10 +2,10 @@ import { mkdir, readFile, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { fileError } from "./file-errors.ts";
-import { CachedRepository } from "./hub-cache.ts";
+import { CachedRepository, isReadOnlyError } from "./hub-cache.ts";
 import { checksumOfFile, downloadFile } from "./hub-download.ts";
 import { withFileLock } from "./hub-lock.ts";
-import { describeRepository, type HubFile, resolvePath } from "./hub-repository.ts";
+import { describeRepository, type HubFile, type HubRepository, resolvePath } from "./hub-repository.ts";
 import type { HubConnection } from "./hub-requests.ts";
 import { type HubReference, hubReferenceText } from "./hub-settings.ts";
 
@@ -59,6 +59,21 @@ export async function pullSnapshot(
     throw new UserError("network", `${subject}: the hub must be asked, got HF_HUB_OFFLINE. ${remedy}`);
   }
   const repository = await describeRepository(options, reference);
+  try {
+    return await pullCommit(reference, repository, choose, options);
+  } catch (error) {
+    if (!(error instanceof UserError) || !isReadOnlyError(error)) throw error;
+    const remedy = "HF_HUB_OFFLINE=1 uses what a cache holds that is only to be read; HF_HUB_CACHE names another.";
+    throw new UserError(error.code, `${error.message} ${remedy}`, { cause: error.cause });
+  }
+}
+
+async function pullCommit(
+  reference: HubReference,
+  repository: HubRepository,
+  choose: FileChoice,
+  options: PullOptions,
+): Promise<PulledSnapshot> {
   const puller = new Puller(reference, repository.commit, options);
   const read = async (name: string): Promise<string> => {
     const path = await puller.bring(await repository.describe(name));
@@ -141,6 +156,7 @@ class Puller {
         needed += Math.max(0, size - (await sizeOf(this.cached.partial(checksum.hex))));
       }
     }
+    if (needed === 0) return;
     const { cacheFolder } = this.#options.settings;
     try {
       await mkdir(cacheFolder, { recursive: true });
