@@ -9,16 +9,21 @@ import { describeRepository, type HubFile, type HubRepository, resolvePath } fro
 import type { HubConnection } from "./hub-requests.ts";
 import { type HubReference, hubReferenceText } from "./hub-settings.ts";
 
+/** The files of a repository that are wanted. */
+export interface WantedFiles {
+  /** Configuration and the like: they come first, and are looked at before the weights come. */
+  readonly sides: readonly string[];
+  /** The most decisive last. */
+  readonly weights: readonly string[];
+}
+
 /**
- * Says which files of a repository are wanted, the most decisive last.
+ * Says which files of a repository are wanted.
  *
  * @param names  files at the top of the repository
  * @param read   downloads a file, and returns its text
  */
-export type FileChoice = (
-  names: ReadonlySet<string>,
-  read: (name: string) => Promise<string>,
-) => Promise<readonly string[]>;
+export type FileChoice = (names: ReadonlySet<string>, read: (name: string) => Promise<string>) => Promise<WantedFiles>;
 
 export interface PullProgress {
   readonly bytes: number;
@@ -31,6 +36,14 @@ export interface PullOptions extends HubConnection {
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
   /** Compares files that are there already with their checksums, and replaces damaged ones. Default false. */
   readonly verifies?: boolean | undefined;
+  /**
+   * Looks at the snapshot when all but the weights are there. What it throws ends the pull: a model that cannot be read
+   * is refused before its gigabytes come.
+   *
+   * @param folder  of the snapshot
+   * @param names   every wanted file, the weights too
+   */
+  readonly checkSides?: ((folder: string, names: ReadonlySet<string>) => Promise<void>) | undefined;
 }
 
 export interface PulledSnapshot {
@@ -45,7 +58,8 @@ export interface PulledSnapshot {
  * Brings chosen files of a model into the cache. The revision stands for the new commit only when all of them are
  * there, so a pull that is cut off leaves the earlier snapshot in use; called again, it goes on where it stopped.
  *
- * @throws UserError `network` (also under HF_HUB_OFFLINE), `not-found`, `unreadable`, `mismatch`; the signal's reason
+ * @throws UserError `network` (also under HF_HUB_OFFLINE), `not-found`, `unreadable`, `mismatch`; what `choose` and
+ *         `checkSides` throw; the signal's reason
  */
 export async function pullSnapshot(
   reference: HubReference,
@@ -74,23 +88,30 @@ async function pullCommit(
   choose: FileChoice,
   options: PullOptions,
 ): Promise<PulledSnapshot> {
-  const puller = new Puller(reference, repository.commit, options);
+  const { commit } = repository;
+  const puller = new Puller(reference, commit, options);
+  const folder = puller.cached.snapshot(commit);
   const read = async (name: string): Promise<string> => {
     const path = await puller.bring(await repository.describe(name));
     return readFile(path, "utf8");
   };
-  const names = await choose(repository.names, read);
+  const { sides, weights } = await choose(repository.names, read);
+  const names = [...sides, ...weights];
   const files: HubFile[] = [];
   for (const name of names) files.push(await repository.describe(name));
-  await puller.bringAll(files);
-  await puller.cached.recordPull(repository.commit, names);
-  await puller.cached.setCommitOf(reference.revision, repository.commit);
-  return {
-    folder: puller.cached.snapshot(repository.commit),
-    commit: repository.commit,
-    files,
-    downloadedBytes: puller.downloadedBytes,
-  };
+  const totalBytes = sizeInAll(files);
+  const [first, rest] = [files.slice(0, sides.length), files.slice(sides.length)];
+  await puller.bringAll(first, { before: 0, totalBytes });
+  if (options.checkSides) {
+    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+      throw fileError(folder, error);
+    });
+    await options.checkSides(folder, new Set(names));
+  }
+  await puller.bringAll(rest, { before: sizeInAll(first), totalBytes });
+  await puller.cached.recordPull(commit, names);
+  await puller.cached.setCommitOf(reference.revision, commit);
+  return { folder, commit, files, downloadedBytes: puller.downloadedBytes };
 }
 
 class Puller {
@@ -107,15 +128,18 @@ class Puller {
     this.#options = options;
   }
 
-  async bringAll(files: readonly HubFile[]): Promise<void> {
-    const totalBytes = files.reduce((sum, { size }) => sum + size, 0);
+  /** Brings files; `before` bytes of `totalBytes` were brought earlier. */
+  async bringAll(
+    files: readonly HubFile[],
+    { before, totalBytes }: { before: number; totalBytes: number },
+  ): Promise<void> {
     await this.#requireSpace(files);
-    let before = 0;
+    let start = before;
     for (const file of files) {
       await this.bring(file, (bytes) =>
-        this.#options.onProgress?.({ bytes: before + bytes, totalBytes, file: file.name }),
+        this.#options.onProgress?.({ bytes: start + bytes, totalBytes, file: file.name }),
       );
-      before += file.size;
+      start += file.size;
     }
   }
 
@@ -180,6 +204,10 @@ async function exists(path: string): Promise<boolean> {
 /** A file's size in bytes, 0 if it is not there. */
 async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => undefined))?.size ?? 0;
+}
+
+function sizeInAll(files: readonly HubFile[]): number {
+  return files.reduce((sum, { size }) => sum + size, 0);
 }
 
 function gigabytes(bytes: number): string {

@@ -73,8 +73,9 @@ afterAll(async () => {
 
 function pull(cache: string, revision = "v1"): Promise<PulledSnapshot> {
   const settings = hubSettingsFrom({ HF_ENDPOINT: server.endpoint, HF_HUB_CACHE: cache });
-  const choose = async () => ["config.json", "model.safetensors"];
-  return pullSnapshot({ name: "owner/model", revision }, choose, { settings, verifies: true });
+  const choose = async () => ({ sides: ["config.json"], weights: ["model.safetensors"] });
+  const checkSides = async () => undefined;
+  return pullSnapshot({ name: "owner/model", revision }, choose, { settings, checkSides, verifies: true });
 }
 
 describe.each(["EACCES", "EPERM", "EROFS"])("a cache that may only be read (%s)", (code) => {

@@ -25,7 +25,7 @@ afterEach(async () => {
 
 function pull(environment: Record<string, string> = {}) {
   const settings = hubSettingsFrom({ HF_ENDPOINT: server.endpoint, HF_HUB_CACHE: folder, ...environment });
-  return pullSnapshot(reference, async (names) => [...names], { settings, retryDelayMs: 1 });
+  return pullSnapshot(reference, async (names) => ({ sides: [], weights: [...names] }), { settings, retryDelayMs: 1 });
 }
 
 async function failureOf(action: Promise<unknown>): Promise<UserError> {

@@ -23,6 +23,12 @@ export interface CheckpointFormat {
   readonly family: string;
   /** Whether the folder claims to be of this family, by its file names and configuration; weights are not opened. */
   recognizes(folder: CheckpointFolder): Promise<boolean>;
+  /**
+   * Reads all but the weights, which need not be there yet; left out where nothing stands beside them.
+   *
+   * @throws UserError as {@link read} for a folder whose configuration or tokenizer cannot be read
+   */
+  checkConfiguration?(folder: CheckpointFolder): Promise<unknown>;
   /** @throws UserError naming the file, and the tensor with both shapes where one does not fit */
   read(folder: CheckpointFolder): Promise<Checkpoint>;
 }

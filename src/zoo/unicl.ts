@@ -3,7 +3,7 @@ import { readUtf8 } from "../io/text-files.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
-import { readClipTokenizer } from "./clip-tokenizer-files.ts";
+import { readClipTokenizer, requireClipTokenizer } from "./clip-tokenizer-files.ts";
 import { parseUniclConfig, uniclArchitecture, uniclPreprocessing } from "./unicl-config.ts";
 import { importUniclWeights, uniclNames } from "./unicl-weights.ts";
 
@@ -12,6 +12,11 @@ export const unicl: CheckpointFormat = {
   family: "UniCL with Swin, a .pth file and its YAML configuration",
   async recognizes(folder) {
     return (await configFiles(folder)).length > 0;
+  },
+  async checkConfiguration(folder) {
+    const path = await configPath(folder);
+    uniclArchitecture(path, parseUniclConfig(path, await readUtf8(path)), 0); // the vocabulary is in the weights
+    requireClipTokenizer(folder);
   },
   async read(folder) {
     const path = await configPath(folder);
