@@ -34,6 +34,11 @@ export async function readClipTokenizer(
   return createTokenizer(source, contextLength, folder.pathOf(file));
 }
 
+/** Whether a folder has a file that a CLIP tokenizer may be read from. */
+export function hasClipTokenizer({ files }: CheckpointFolder): boolean {
+  return clipTokenizerFiles.some((name) => files.has(name));
+}
+
 /** The name of the tokenizer's file. @throws UserError `not-found` */
 export function requireClipTokenizer(folder: CheckpointFolder): string {
   const file = clipTokenizerFiles.find((name) => folder.files.has(name));

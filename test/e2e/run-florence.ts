@@ -15,13 +15,17 @@ export interface CliResult {
 /** Runs a command line inside this process, with the given model and cache. */
 export async function runFlorence(
   words: readonly string[],
-  { loadModel, cacheFolder }: { loadModel: ModelLoader; cacheFolder: string },
+  {
+    loadModel,
+    cacheFolder,
+    environment = {},
+  }: { loadModel: ModelLoader; cacheFolder: string; environment?: Readonly<Record<string, string>> },
 ): Promise<CliResult> {
   const [stdout, stderr] = [new TextSink(), new TextSink()];
   const exitCode = await runCli(words, {
     stdout,
     stderr,
-    environment: { FLORENCE_CACHE: cacheFolder },
+    environment: { FLORENCE_CACHE: cacheFolder, ...environment },
     signal: new AbortController().signal,
     loadModel,
     commands,
