@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, realpath, rename, rm, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { UserError } from "../core/errors.ts";
 import { writeFileAtomic } from "./atomic-files.ts";
 import { fileError } from "./file-errors.ts";
 import { type HubReference, isCommit } from "./hub-settings.ts";
@@ -55,8 +56,9 @@ export class CachedRepository {
     return isCommit(commit.trim()) ? commit.trim() : undefined;
   }
 
+  /** Lets a revision stand for a commit; in a cache that is only to be read it stands for what it did. */
   async setCommitOf(revision: string, commit: string): Promise<void> {
-    if (!isCommit(revision)) await writeFileAtomic(this.#ref(revision), commit);
+    if (!isCommit(revision)) await writeIfAllowed(this.#ref(revision), commit);
   }
 
   /** Commits with a snapshot, each under the branches and tags that stand for it, or under itself if none does. */
@@ -71,10 +73,11 @@ export class CachedRepository {
     return [...refs, ...unnamed.map((commit) => ({ commit, revision: commit }))];
   }
 
-  /** Links a blob into a snapshot; where the system allows no links, it is copied. */
+  /** Links a blob into a snapshot, unless it is; where the system allows no links, it is copied. */
   async place(commit: string, fileName: string, checksum: string): Promise<void> {
     const path = join(this.snapshot(commit), fileName);
     const blob = this.blob(checksum);
+    if (await isSameFile(path, blob)) return; // nothing is written: a shared cache may only be read
     const temporary = join(this.snapshot(commit), `.${fileName}.${randomBytes(6).toString("hex")}`);
     try {
       await mkdir(dirname(path), { recursive: true });
@@ -89,8 +92,9 @@ export class CachedRepository {
     }
   }
 
+  /** Notes a finished pull. Without the note, in a cache that is only to be read, the hub is asked again next time. */
   async recordPull(commit: string, fileNames: readonly string[]): Promise<void> {
-    await writeFileAtomic(join(this.#folder, ".florence", commit), `${fileNames.join("\n")}\n`);
+    await writeIfAllowed(join(this.#folder, ".florence", commit), `${fileNames.join("\n")}\n`);
   }
 
   /** The files of a finished pull; undefined if there was none, or if one of them is gone. */
@@ -112,6 +116,26 @@ export class CachedRepository {
 export function hubNameOfSnapshot(folder: string): HubReference | undefined {
   const match = /[\\/]models--([^\\/]+?)--([^\\/]+)[\\/]snapshots[\\/]([0-9a-f]{40})[\\/]?$/.exec(folder);
   return match ? { name: `${match[1]}/${match[2]}`, revision: match[3] } : undefined;
+}
+
+/** Whether a failure is that of a folder or disk where this process may not write. */
+export function isReadOnlyError(error: unknown): boolean {
+  const failed = error instanceof UserError ? error.cause : error;
+  return failed instanceof Error && "code" in failed && ["EACCES", "EPERM", "EROFS"].includes(String(failed.code));
+}
+
+/** Writes a small file that the model can be used without. */
+async function writeIfAllowed(path: string, text: string): Promise<void> {
+  if ((await readFile(path, "utf8").catch(() => undefined)) === text) return;
+  await writeFileAtomic(path, text).catch((error: unknown) => {
+    if (!isReadOnlyError(error)) throw error;
+  });
+}
+
+/** Whether two paths lead to one file; false if either leads nowhere. */
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [first, second] = await Promise.all([one, other].map((path) => realpath(path).catch(() => undefined)));
+  return first !== undefined && first === second;
 }
 
 async function namesIn(folder: string): Promise<string[]> {

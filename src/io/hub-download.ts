@@ -5,8 +5,16 @@ import { dirname } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { fileError } from "./file-errors.ts";
 import type { Checksum, HubFile } from "./hub-repository.ts";
-import { connectionError, type HubConnection, sendToHub, TransientFailure, withRetries } from "./hub-requests.ts";
-import { type HubReference, hubReferenceText } from "./hub-settings.ts";
+import {
+  connectionError,
+  type HubConnection,
+  hostOf,
+  requestSubject,
+  sendToHub,
+  TransientFailure,
+  withRetries,
+} from "./hub-requests.ts";
+import type { HubReference } from "./hub-settings.ts";
 
 const defaultStallMs = 30_000;
 
@@ -53,7 +61,7 @@ export async function downloadFile(
       const remedy = "The server or something between gives other bytes: try again later, or another HF_ENDPOINT.";
       throw new UserError(
         "mismatch",
-        `${hubReferenceText(download.reference)} ${file.name}: ${rule}, got ${digest} twice. ${remedy}`,
+        `${requestSubject(download.reference, file.name)}: ${rule}, got ${digest} twice. ${remedy}`,
       );
     }
   }
@@ -88,27 +96,30 @@ async function fetchRest(
   const headers: Record<string, string> = { "accept-encoding": "identity" }; // the checksum is of the bytes as they are
   const from = part.bytes;
   if (from > 0) headers.range = `bytes=${from}-`;
-  let url = urlPath;
+  const subject = requestSubject(reference, file.name);
+  let url = connection.settings.endpoint;
   try {
     const response = await sendToHub(connection, reference, urlPath, {
       headers,
       signal: AbortSignal.any(signal ? [signal, stall.signal] : [stall.signal]),
       accepts: 416,
+      file: file.name,
     });
     url = response.url;
     const isContinued = response.status === 206 && response.headers.get("content-range")?.startsWith(`bytes ${from}-`);
     if (from > 0 && !isContinued) await part.restart(); // the server knows no ranges, or a file of another size
     if (!response.body || response.status === 416 || (response.status === 206 && !isContinued)) {
       await response.body?.cancel();
+      const rule = `${hostOf(url)} must answer with the file`;
       const got = `got status ${response.status}`;
-      throw new TransientFailure(new UserError("network", `${url}: must answer with the file, ${got}. Try again.`));
+      throw new TransientFailure(new UserError("network", `${subject}: ${rule}, ${got}. Try again.`));
     }
     for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
       timer.refresh();
       if (part.bytes + chunk.length > file.size) {
         await part.restart();
-        const rule = `must send ${file.size} bytes, got more`;
-        throw new TransientFailure(new UserError("mismatch", `${url}: ${rule}. Try again later.`));
+        const rule = `${hostOf(url)} must send ${file.size} bytes`;
+        throw new TransientFailure(new UserError("mismatch", `${subject}: ${rule}, got more. Try again later.`));
       }
       await part.append(chunk);
       onBytes(part.bytes);
@@ -117,12 +128,13 @@ async function fetchRest(
     signal?.throwIfAborted();
     if (error instanceof UserError || error instanceof TransientFailure) throw error;
     const cause = stall.signal.aborted ? stall.signal.reason : error;
-    throw new TransientFailure(connectionError(url, cause), { hasProgressed: part.bytes > from });
+    throw new TransientFailure(connectionError(subject, url, cause), { hasProgressed: part.bytes > from });
   } finally {
     clearTimeout(timer);
   }
   if (part.bytes < file.size) {
-    const failure = new UserError("network", `${url}: must send ${file.size} bytes, got ${part.bytes}. Try again.`);
+    const rule = `${hostOf(url)} must send ${file.size} bytes`;
+    const failure = new UserError("network", `${subject}: ${rule}, got ${part.bytes}. Try again.`);
     throw new TransientFailure(failure, { hasProgressed: part.bytes > from });
   }
 }

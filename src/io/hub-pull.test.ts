@@ -32,7 +32,8 @@ afterEach(async () => {
 
 function pull(options: Partial<PullOptions> = {}, environment: Record<string, string> = {}, from = reference) {
   const settings = hubSettingsFrom({ HF_ENDPOINT: server.endpoint, HF_HUB_CACHE: folder, ...environment });
-  return pullSnapshot(from, async (names) => [...names].sort(), { settings, retryDelayMs: 1, ...options });
+  const choose = async (names: ReadonlySet<string>) => ({ sides: [], weights: [...names].sort() });
+  return pullSnapshot(from, choose, { settings, retryDelayMs: 1, ...options });
 }
 
 const inModel = (...parts: string[]) => join(folder, "models--owner--model", ...parts);

@@ -2,23 +2,28 @@ import { mkdir, readFile, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { fileError } from "./file-errors.ts";
-import { CachedRepository } from "./hub-cache.ts";
+import { CachedRepository, isReadOnlyError } from "./hub-cache.ts";
 import { checksumOfFile, downloadFile } from "./hub-download.ts";
 import { withFileLock } from "./hub-lock.ts";
-import { describeRepository, type HubFile, resolvePath } from "./hub-repository.ts";
+import { describeRepository, type HubFile, type HubRepository, resolvePath } from "./hub-repository.ts";
 import type { HubConnection } from "./hub-requests.ts";
 import { type HubReference, hubReferenceText } from "./hub-settings.ts";
 
+/** The files of a repository that are wanted. */
+export interface WantedFiles {
+  /** Configuration and the like: they come first, and are looked at before the weights come. */
+  readonly sides: readonly string[];
+  /** The most decisive last. */
+  readonly weights: readonly string[];
+}
+
 /**
- * Says which files of a repository are wanted, the most decisive last.
+ * Says which files of a repository are wanted.
  *
  * @param names  files at the top of the repository
  * @param read   downloads a file, and returns its text
  */
-export type FileChoice = (
-  names: ReadonlySet<string>,
-  read: (name: string) => Promise<string>,
-) => Promise<readonly string[]>;
+export type FileChoice = (names: ReadonlySet<string>, read: (name: string) => Promise<string>) => Promise<WantedFiles>;
 
 export interface PullProgress {
   readonly bytes: number;
@@ -31,6 +36,14 @@ export interface PullOptions extends HubConnection {
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
   /** Compares files that are there already with their checksums, and replaces damaged ones. Default false. */
   readonly verifies?: boolean | undefined;
+  /**
+   * Looks at the snapshot when all but the weights are there. What it throws ends the pull: a model that cannot be read
+   * is refused before its gigabytes come.
+   *
+   * @param folder  of the snapshot
+   * @param names   every wanted file, the weights too
+   */
+  readonly checkSides?: ((folder: string, names: ReadonlySet<string>) => Promise<void>) | undefined;
 }
 
 export interface PulledSnapshot {
@@ -45,7 +58,8 @@ export interface PulledSnapshot {
  * Brings chosen files of a model into the cache. The revision stands for the new commit only when all of them are
  * there, so a pull that is cut off leaves the earlier snapshot in use; called again, it goes on where it stopped.
  *
- * @throws UserError `network` (also under HF_HUB_OFFLINE), `not-found`, `unreadable`, `mismatch`; the signal's reason
+ * @throws UserError `network` (also under HF_HUB_OFFLINE), `not-found`, `unreadable`, `mismatch`; what `choose` and
+ *         `checkSides` throw; the signal's reason
  */
 export async function pullSnapshot(
   reference: HubReference,
@@ -59,23 +73,45 @@ export async function pullSnapshot(
     throw new UserError("network", `${subject}: the hub must be asked, got HF_HUB_OFFLINE. ${remedy}`);
   }
   const repository = await describeRepository(options, reference);
-  const puller = new Puller(reference, repository.commit, options);
+  try {
+    return await pullCommit(reference, repository, choose, options);
+  } catch (error) {
+    if (!(error instanceof UserError) || !isReadOnlyError(error)) throw error;
+    const remedy = "HF_HUB_OFFLINE=1 uses what a cache holds that is only to be read; HF_HUB_CACHE names another.";
+    throw new UserError(error.code, `${error.message} ${remedy}`, { cause: error.cause });
+  }
+}
+
+async function pullCommit(
+  reference: HubReference,
+  repository: HubRepository,
+  choose: FileChoice,
+  options: PullOptions,
+): Promise<PulledSnapshot> {
+  const { commit } = repository;
+  const puller = new Puller(reference, commit, options);
+  const folder = puller.cached.snapshot(commit);
   const read = async (name: string): Promise<string> => {
     const path = await puller.bring(await repository.describe(name));
     return readFile(path, "utf8");
   };
-  const names = await choose(repository.names, read);
+  const { sides, weights } = await choose(repository.names, read);
+  const names = [...sides, ...weights];
   const files: HubFile[] = [];
   for (const name of names) files.push(await repository.describe(name));
-  await puller.bringAll(files);
-  await puller.cached.recordPull(repository.commit, names);
-  await puller.cached.setCommitOf(reference.revision, repository.commit);
-  return {
-    folder: puller.cached.snapshot(repository.commit),
-    commit: repository.commit,
-    files,
-    downloadedBytes: puller.downloadedBytes,
-  };
+  const totalBytes = sizeInAll(files);
+  const [first, rest] = [files.slice(0, sides.length), files.slice(sides.length)];
+  await puller.bringAll(first, { before: 0, totalBytes });
+  if (options.checkSides) {
+    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+      throw fileError(folder, error);
+    });
+    await options.checkSides(folder, new Set(names));
+  }
+  await puller.bringAll(rest, { before: sizeInAll(first), totalBytes });
+  await puller.cached.recordPull(commit, names);
+  await puller.cached.setCommitOf(reference.revision, commit);
+  return { folder, commit, files, downloadedBytes: puller.downloadedBytes };
 }
 
 class Puller {
@@ -92,15 +128,18 @@ class Puller {
     this.#options = options;
   }
 
-  async bringAll(files: readonly HubFile[]): Promise<void> {
-    const totalBytes = files.reduce((sum, { size }) => sum + size, 0);
+  /** Brings files; `before` bytes of `totalBytes` were brought earlier. */
+  async bringAll(
+    files: readonly HubFile[],
+    { before, totalBytes }: { before: number; totalBytes: number },
+  ): Promise<void> {
     await this.#requireSpace(files);
-    let before = 0;
+    let start = before;
     for (const file of files) {
       await this.bring(file, (bytes) =>
-        this.#options.onProgress?.({ bytes: before + bytes, totalBytes, file: file.name }),
+        this.#options.onProgress?.({ bytes: start + bytes, totalBytes, file: file.name }),
       );
-      before += file.size;
+      start += file.size;
     }
   }
 
@@ -141,6 +180,7 @@ class Puller {
         needed += Math.max(0, size - (await sizeOf(this.cached.partial(checksum.hex))));
       }
     }
+    if (needed === 0) return;
     const { cacheFolder } = this.#options.settings;
     try {
       await mkdir(cacheFolder, { recursive: true });
@@ -164,6 +204,10 @@ async function exists(path: string): Promise<boolean> {
 /** A file's size in bytes, 0 if it is not there. */
 async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => undefined))?.size ?? 0;
+}
+
+function sizeInAll(files: readonly HubFile[]): number {
+  return files.reduce((sum, { size }) => sum + size, 0);
 }
 
 function gigabytes(bytes: number): string {

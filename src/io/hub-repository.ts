@@ -1,7 +1,14 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
-import { type HubConnection, sendToHub, TransientFailure, withRetries } from "./hub-requests.ts";
-import { type HubReference, hubReferenceText, isCommit } from "./hub-settings.ts";
+import {
+  type HubConnection,
+  hostOf,
+  requestSubject,
+  sendToHub,
+  TransientFailure,
+  withRetries,
+} from "./hub-requests.ts";
+import { type HubReference, isCommit } from "./hub-settings.ts";
 
 /** What identifies a file's bytes; its hexadecimal form is the file's name among the cache's blobs. */
 export interface Checksum {
@@ -68,15 +75,16 @@ export function resolvePath(reference: HubReference, commit: string, name: strin
 async function askForModel(connection: HubConnection, reference: HubReference): Promise<z.infer<typeof answerSchema>> {
   const path = `/api/models/${reference.name}/revision/${encodeURIComponent(reference.revision)}?blobs=true`;
   const response = await sendToHub(connection, reference, path);
+  const subject = `${requestSubject(reference)}: ${hostOf(response.url)} must`;
   const text = await response.text().catch((error: unknown) => {
     const detail = error instanceof Error ? error.message : String(error);
-    throw new TransientFailure(new UserError("network", `${response.url}: the answer broke off (${detail}). Retry.`));
+    throw new TransientFailure(new UserError("network", `${subject} finish its answer, got ${detail}. Try again.`));
   });
   const answer = answerSchema.safeParse(parsedJson(text));
   if (answer.success) return answer.data;
   const issue = answer.error.issues[0];
   const got = `${issue?.path.join(".") || "the whole"}: ${issue?.message}`;
-  throw new UserError("unsupported", `${response.url}: must answer as the hub does, got ${got}. Check HF_ENDPOINT.`);
+  throw new UserError("unsupported", `${subject} answer as the hub does, got ${got}. Check HF_ENDPOINT.`);
 }
 
 async function askForFile(
@@ -90,6 +98,7 @@ async function askForFile(
     method: "HEAD",
     keepsRedirect: true,
     headers: { "accept-encoding": "identity" }, // else the length is that of the packed bytes
+    file: name,
   });
   const { headers } = response;
   const checksum = checksumOf((headers.get("x-linked-etag") ?? headers.get("etag"))?.replace(/^W\/|"/g, ""));
@@ -97,7 +106,7 @@ async function askForFile(
   if (checksum && Number.isInteger(size)) return { name, size, checksum };
   const rule = "the server must give the file's size and checksum";
   const got = `got status ${response.status} with neither of use`;
-  throw new UserError("unsupported", `${hubReferenceText(reference)} ${name}: ${rule}, ${got}. Check HF_ENDPOINT.`);
+  throw new UserError("unsupported", `${requestSubject(reference, name)}: ${rule}, ${got}. Check HF_ENDPOINT.`);
 }
 
 function checksumOf(hex: string | undefined): Checksum | undefined {

@@ -3,6 +3,8 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { hubReferenceText, hubSettingsFrom, parseHubReference } from "./hub-settings.ts";
 
+const braced = (name: string) => `\${${name}}`;
+
 describe("hubSettingsFrom", () => {
   it.each([
     [{}, join(homedir(), ".cache/huggingface/hub")],
@@ -11,6 +13,16 @@ describe("hubSettingsFrom", () => {
     [{ HF_HOME: "/h", HUGGINGFACE_HUB_CACHE: "/old" }, "/old"],
     [{ HF_HOME: "/h", HUGGINGFACE_HUB_CACHE: "/old", HF_HUB_CACHE: "/c" }, "/c"],
     [{ HF_HUB_CACHE: "", HF_HOME: "" }, join(homedir(), ".cache/huggingface/hub")], // empty is as good as unset
+    [{ HF_HOME: "~/hf" }, join(homedir(), "hf/hub")],
+    [{ HF_HOME: "~" }, join(homedir(), "hub")],
+    [{ HF_HUB_CACHE: "~/c" }, join(homedir(), "c")],
+    [{ HUGGINGFACE_HUB_CACHE: "~/old" }, join(homedir(), "old")],
+    [{ XDG_CACHE_HOME: "~/x" }, join(homedir(), "x/huggingface/hub")],
+    [{ HF_HOME: "$DISK/hf", DISK: "/d" }, "/d/hf/hub"],
+    [{ HF_HUB_CACHE: `/a/${braced("WHO")}_1/$WHO`, WHO: "me" }, "/a/me_1/me"],
+    [{ HF_HUB_CACHE: `/a/$NOBODY/${braced("NO")}` }, `/a/$NOBODY/${braced("NO")}`], // not set: left as it stands
+    [{ HF_HUB_CACHE: "/a/~/b~" }, "/a/~/b~"],
+    [{ HF_HUB_CACHE: "~other/hf" }, "~other/hf"], // whose home that is, Node does not tell
   ])("finds the cache as the Python client does: %j", (environment, folder) => {
     expect(hubSettingsFrom(environment).cacheFolder).toBe(resolve(folder));
   });

@@ -36,13 +36,25 @@ export function hubSettingsFrom(environment: Readonly<Record<string, string | un
   if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {
     throw new UserError("bad-argument", `HF_ENDPOINT: must be an http(s) address, got "${endpoint}". Correct it.`);
   }
+  const expand = (path: string) => expandPath(path, environment);
   const home = environment.HF_HOME || join(environment.XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
+  const cache = environment.HF_HUB_CACHE || environment.HUGGINGFACE_HUB_CACHE || join(expand(home), "hub");
   return {
     endpoint,
-    cacheFolder: resolve(environment.HF_HUB_CACHE || environment.HUGGINGFACE_HUB_CACHE || join(home, "hub")),
+    cacheFolder: resolve(expand(cache)),
     token: environment.HF_TOKEN?.trim() || undefined,
     isOffline: /^(1|on|yes|true)$/i.test(environment.HF_HUB_OFFLINE ?? ""),
   };
+}
+
+/**
+ * A path with a leading `~`, and then `$NAME` and `${NAME}`, replaced. No shell has done so where a variable comes from a
+ * `.env` file, Docker or systemd. A name that is not set stays, as in the Python client.
+ */
+function expandPath(path: string, environment: Readonly<Record<string, string | undefined>>): string {
+  return path
+    .replace(/^~(?=$|[\\/])/, () => homedir())
+    .replace(/\$(?:(\w+)|\{([^}]*)\})/g, (whole, bare, braced) => environment[bare ?? braced] ?? whole);
 }
 
 /** Reads `OWNER/NAME[@REV]`; undefined for a text that cannot be a name of the hub, such as a path. */

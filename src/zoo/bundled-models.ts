@@ -5,6 +5,7 @@ import { readSafetensorsHeader } from "../io/safetensors.ts";
 import { readUtf8 } from "../io/text-files.ts";
 import { isIndexFile, weightFiles } from "./checkpoint-files.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
+import { formatOf } from "./checkpoint-formats.ts";
 
 /** What a checkpoint folder says of itself, read without loading its weights. */
 export interface ModelDescription {
@@ -14,8 +15,11 @@ export interface ModelDescription {
   readonly parameters?: number;
   /** Size of the weights. */
   readonly bytes: number;
-  /** The content of config.json, or of open_clip_config.json where that is the only one. */
-  readonly config: Readonly<Record<string, unknown>>;
+  /**
+   * The content of config.json, or of open_clip_config.json where that is the only one; the main facts of UniCL's YAML;
+   * left out for OpenAI's files, which come without a configuration.
+   */
+  readonly config?: Readonly<Record<string, unknown>>;
   /** The `key: value` lines that open the model card, README.md. */
   readonly card: Readonly<Record<string, string>>;
 }
@@ -45,15 +49,22 @@ export async function describeModel(name: string, folder: string): Promise<Model
     if (parameters === undefined || !file.endsWith(".safetensors")) parameters = undefined;
     else for (const { count } of (await readSafetensorsHeader(path)).entries) parameters += count;
   }
-  const isOpenClip = !opened.files.has("config.json") && opened.files.has("open_clip_config.json");
+  const config = await configOf(opened);
   return {
     name,
     folder,
     ...(parameters === undefined ? {} : { parameters }),
     bytes,
-    config: await opened.parse(isOpenClip ? "open_clip_config.json" : "config.json", z.record(z.string(), z.unknown())),
+    ...(config && { config }),
     card: cardFacts(await readFile(join(folder, "README.md"), "utf8").catch(() => "")),
   };
+}
+
+async function configOf(folder: CheckpointFolder): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const format = await formatOf(folder);
+  if (format?.describe) return format.describe(folder);
+  const isOpenClip = !folder.files.has("config.json") && folder.files.has("open_clip_config.json");
+  return folder.parse(isOpenClip ? "open_clip_config.json" : "config.json", z.record(z.string(), z.unknown()));
 }
 
 /** The flat `key: value` lines between the `---` marks that open a model card. */

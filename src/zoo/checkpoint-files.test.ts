@@ -4,9 +4,10 @@ import { checkpointFiles } from "./checkpoint-files.ts";
 const indexOf = (...shards: string[]) =>
   JSON.stringify({ metadata: {}, weight_map: Object.fromEntries(shards.map((shard, i) => [`tensor${i}`, shard])) });
 
-/** What is chosen of the names, the given text being that of every file that is read. */
-function choose(names: readonly string[], text = ""): Promise<string[]> {
-  return checkpointFiles("owner/model", new Set(names), async () => text);
+/** What is chosen of the names, weights last, the given text being that of every file that is read. */
+async function choose(names: readonly string[], text = ""): Promise<string[]> {
+  const { sides, weights } = await checkpointFiles("owner/model", new Set(names), async () => text);
+  return [...sides, ...weights];
 }
 
 describe("checkpointFiles", () => {

@@ -26,8 +26,8 @@ const torchFile = /\.(pt|pth)$/;
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /**
- * The files of a repository or folder that make up its checkpoint: small files first, weights last. Of several forms
- * of the weights the best is taken: safetensors before PyTorch, which is taken only where there is nothing else.
+ * The files of a repository or folder that make up its checkpoint. Of several forms of the weights the best is taken:
+ * safetensors before PyTorch, which is taken only where there is nothing else.
  *
  * @param subject  what the names belong to, for messages
  * @param read     the text of a file, asked for the index of weights in shards
@@ -37,9 +37,9 @@ export async function checkpointFiles(
   subject: string,
   names: ReadonlySet<string>,
   read: (name: string) => Promise<string>,
-): Promise<string[]> {
+): Promise<{ sides: string[]; weights: string[] }> {
   const weights = await weightFiles(subject, names, read);
-  return [...[...names].filter((name) => sideFiles.some((pattern) => pattern.test(name))).sort(), ...weights];
+  return { sides: [...names].filter((name) => sideFiles.some((pattern) => pattern.test(name))).sort(), weights };
 }
 
 /**

@@ -18,9 +18,10 @@ export class CheckpointFolder {
     this.files = files;
   }
 
-  static async open(path: string): Promise<CheckpointFolder> {
+  /** @param coming  names of files that are not there yet, and count among the folder's: weights before a download */
+  static async open(path: string, coming: Iterable<string> = []): Promise<CheckpointFolder> {
     try {
-      return new CheckpointFolder(path, new Set(await readdir(path)));
+      return new CheckpointFolder(path, new Set([...(await readdir(path)), ...coming]));
     } catch (error) {
       throw fileError(path, error);
     }

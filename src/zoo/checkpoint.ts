@@ -23,6 +23,19 @@ export interface CheckpointFormat {
   readonly family: string;
   /** Whether the folder claims to be of this family, by its file names and configuration; weights are not opened. */
   recognizes(folder: CheckpointFolder): Promise<boolean>;
+  /**
+   * Reads all but the weights, which need not be there yet; left out where nothing stands beside them.
+   *
+   * @throws UserError as {@link read} for a folder whose configuration or tokenizer cannot be read
+   */
+  checkConfiguration?(folder: CheckpointFolder): Promise<unknown>;
+  /** What the configuration says, undefined if there is none; left out where that is a JSON file of a known name. */
+  describe?(folder: CheckpointFolder): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /**
+   * Whether a folder that is recognized is of this family for certain, though other programs' models stand around it;
+   * left out where {@link recognizes} is enough.
+   */
+  isCertain?(folder: CheckpointFolder): boolean;
   /** @throws UserError naming the file, and the tensor with both shapes where one does not fit */
   read(folder: CheckpointFolder): Promise<Checkpoint>;
 }

@@ -51,14 +51,9 @@ export const clipHuggingFace: CheckpointFormat = {
   async recognizes(folder) {
     return (await folder.field("config.json", "model_type")) === "clip";
   },
+  checkConfiguration: readConfiguration,
   async read(folder) {
-    const config = await folder.parse("config.json", configSchema);
-    const preprocessor = await readPreprocessor(folder);
-    const architecture = architectureOf(config, preprocessor, folder);
-    const tokenizer = await readClipTokenizer(folder, {
-      vocabulary: config.text_config.vocab_size,
-      contextLength: config.text_config.max_position_embeddings,
-    });
+    const { config, preprocessor, architecture, tokenizer } = await readConfiguration(folder);
     const tensors = await readCheckpointTensors(folder);
     const weights = importWeights(config, tensors);
     tensors.finish(/\.position_ids$/);
@@ -66,6 +61,17 @@ export const clipHuggingFace: CheckpointFormat = {
     return { name: folder.name, architecture, preprocessing, weights, tokenizer, positionResampling: "plain" };
   },
 };
+
+async function readConfiguration(folder: CheckpointFolder) {
+  const config = await folder.parse("config.json", configSchema);
+  const preprocessor = await readPreprocessor(folder);
+  const architecture = architectureOf(config, preprocessor, folder);
+  const tokenizer = await readClipTokenizer(folder, {
+    vocabulary: config.text_config.vocab_size,
+    contextLength: config.text_config.max_position_embeddings,
+  });
+  return { config, preprocessor, architecture, tokenizer };
+}
 
 function architectureOf(
   { projection_dim, vision_config: vision, text_config: text }: ClipConfig,

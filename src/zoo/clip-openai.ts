@@ -1,7 +1,7 @@
 import { UserError } from "../core/errors.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
-import { readClipTokenizer } from "./clip-tokenizer-files.ts";
+import { hasClipTokenizer, readClipTokenizer, requireClipTokenizer } from "./clip-tokenizer-files.ts";
 import type { ForeignTensors } from "./foreign-tensors.ts";
 import { importOpenClip, type OpenClipConfig, openClipSchema } from "./open-clip.ts";
 
@@ -18,6 +18,13 @@ export const clipOpenAi: CheckpointFormat = {
   family: "CLIP ViT as OpenAI published it, one .pt file",
   async recognizes({ files }) {
     return [...files].filter((name) => name.endsWith(".pt")).length === 1 && !files.has("config.json");
+  },
+  isCertain: hasClipTokenizer, // many programs call their weights .pt
+  async describe() {
+    return undefined;
+  },
+  async checkConfiguration(folder) {
+    requireClipTokenizer(folder); // every size is in the weights
   },
   async read(folder) {
     const [path] = [...folder.files].filter((name) => name.endsWith(".pt")).map((name) => folder.pathOf(name));

@@ -8,6 +8,9 @@ import { createTokenizer } from "./tokenizer-files.ts";
 /** Ids of a CLIP vocabulary that are no merges: 256 bytes, 256 word-final bytes, start and end. */
 const fixedIds = 514;
 
+/** Files that a CLIP tokenizer may be read from, the preferred first. */
+const clipTokenizerFiles: readonly string[] = ["merges.txt", "tokenizer.json"];
+
 /**
  * CLIP's tokenizer from a foreign folder: `merges.txt`, or the merges inside `tokenizer.json`.
  *
@@ -19,13 +22,7 @@ export async function readClipTokenizer(
   { vocabulary, contextLength }: { vocabulary: number; contextLength: number },
 ): Promise<Tokenizer> {
   const mergeCount = vocabulary - fixedIds;
-  const file = ["merges.txt", "tokenizer.json"].find((name) => folder.files.has(name));
-  if (file === undefined) {
-    throw new UserError(
-      "not-found",
-      `${folder.path}: must hold merges.txt or tokenizer.json. Fetch the tokenizer too.`,
-    );
-  }
+  const file = requireClipTokenizer(folder);
   if (mergeCount < 0) {
     throw new UserError(
       "mismatch",
@@ -35,6 +32,18 @@ export async function readClipTokenizer(
   const mergesText = file === "merges.txt" ? await readUtf8(folder.pathOf(file)) : await mergesInside(folder, file);
   const source = { kind: "clip-bpe", mergesText, mergeCount } as const;
   return createTokenizer(source, contextLength, folder.pathOf(file));
+}
+
+/** Whether a folder has a file that a CLIP tokenizer may be read from. */
+export function hasClipTokenizer({ files }: CheckpointFolder): boolean {
+  return clipTokenizerFiles.some((name) => files.has(name));
+}
+
+/** The name of the tokenizer's file. @throws UserError `not-found` */
+export function requireClipTokenizer(folder: CheckpointFolder): string {
+  const file = clipTokenizerFiles.find((name) => folder.files.has(name));
+  if (file !== undefined) return file;
+  throw new UserError("not-found", `${folder.path}: must hold merges.txt or tokenizer.json. Fetch the tokenizer too.`);
 }
 
 const tokenizerSchema = z.object({

@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { CachedRepository } from "../io/hub-cache.ts";
 import { type PulledSnapshot, type PullProgress, pullSnapshot } from "../io/hub-pull.ts";
@@ -12,6 +12,7 @@ import {
 } from "../io/hub-settings.ts";
 import { bundledModelNames } from "./bundled-models.ts";
 import { checkpointFiles, weightFiles } from "./checkpoint-files.ts";
+import { checkConfiguration } from "./checkpoint-formats.ts";
 
 export interface ModelLookup {
   /** Folder of the models that come with the package. */
@@ -64,7 +65,11 @@ export async function findModelHere(name: string, { weightsFolder, settings }: M
   return cached;
 }
 
-/** Downloads what is missing of a model of the hub. @throws UserError (see `pullSnapshot`) */
+/**
+ * Downloads what is missing of a model of the hub. One that could not be read is refused before its weights come.
+ *
+ * @throws UserError (see `pullSnapshot`, {@link checkConfiguration})
+ */
 export async function pullModel(
   reference: HubReference,
   { settings, signal, onProgress, verifies }: Omit<ModelLookup, "weightsFolder"> & { readonly verifies?: boolean },
@@ -75,7 +80,19 @@ export async function pullModel(
     signal,
     onProgress,
     verifies,
+    checkSides: (folder, names) => checkUnderName(subject, folder, names),
   });
+}
+
+/** Checks a snapshot before its weights come; errors name the model, not the cache, where its files mean nothing yet. */
+async function checkUnderName(subject: string, folder: string, names: ReadonlySet<string>): Promise<void> {
+  try {
+    await checkConfiguration(folder, names);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const message = error.message.replaceAll(`${folder}${sep}`, `${subject} `).replaceAll(folder, subject);
+    throw new UserError(error.code, message, { cause: error });
+  }
 }
 
 /** The models of the cache, each under the revisions that stand for it; other programs' models are among them. */

@@ -58,14 +58,21 @@ export const openClip: CheckpointFormat = {
   async recognizes(folder) {
     return folder.files.has(configFile) && (await folder.field("config.json", "model_type")) === undefined;
   },
+  async checkConfiguration(folder) {
+    architectureOf((await readConfiguration(folder)).config, folder.pathOf(configFile));
+  },
   async read(folder) {
-    const config = await folder.parse(configFile, openClipSchema);
-    const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
-    const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength });
+    const { config, tokenizer } = await readConfiguration(folder);
     const tensors = await readCheckpointTensors(folder);
     return importOpenClip(config, { folder, path: folder.pathOf(configFile), tensors, tokenizer });
   },
 };
+
+async function readConfiguration(folder: CheckpointFolder) {
+  const config = await folder.parse(configFile, openClipSchema);
+  const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
+  return { config, tokenizer: await readClipTokenizer(folder, { vocabulary, contextLength }) };
+}
 
 /**
  * The model that a configuration in open_clip's terms describes.

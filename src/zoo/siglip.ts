@@ -58,19 +58,9 @@ export const siglip: CheckpointFormat = {
   async recognizes(folder) {
     return ["siglip", "siglip2"].includes((await folder.field(file, "model_type")) as string);
   },
+  checkConfiguration: readConfiguration,
   async read(folder) {
-    if ((await folder.field(file, "model_type")) === "siglip2") {
-      const rule = "a SigLIP 2 model must be of a fixed resolution (model_type siglip)";
-      const remedy = "Take one whose name ends in its resolution, such as patch16-224.";
-      throw new UserError("unsupported", `${folder.pathOf(file)}: ${rule}, got NaFlex (siglip2). ${remedy}`);
-    }
-    const config = await folder.parse(file, configSchema);
-    const preprocessor = await readPreprocessor(folder);
-    const architecture = architectureOf(config, preprocessor, folder);
-    const tokenizer = await readSiglipTokenizer(folder, {
-      vocabulary: config.text_config.vocab_size,
-      contextLength: config.text_config.max_position_embeddings,
-    });
+    const { config, preprocessor, architecture, tokenizer } = await readConfiguration(folder);
     const tensors = await readCheckpointTensors(folder);
     const weights = importWeights(config, preprocessor.preprocessing.size, tensors);
     tensors.finish(/\.position_ids$/);
@@ -78,6 +68,22 @@ export const siglip: CheckpointFormat = {
     return { name: folder.name, architecture, preprocessing, weights, tokenizer, positionResampling: "plain" };
   },
 };
+
+async function readConfiguration(folder: CheckpointFolder) {
+  if ((await folder.field(file, "model_type")) === "siglip2") {
+    const rule = "a SigLIP 2 model must be of a fixed resolution (model_type siglip)";
+    const remedy = "Take one whose name ends in its resolution, such as patch16-224.";
+    throw new UserError("unsupported", `${folder.pathOf(file)}: ${rule}, got NaFlex (siglip2). ${remedy}`);
+  }
+  const config = await folder.parse(file, configSchema);
+  const preprocessor = await readPreprocessor(folder);
+  const architecture = architectureOf(config, preprocessor, folder);
+  const tokenizer = await readSiglipTokenizer(folder, {
+    vocabulary: config.text_config.vocab_size,
+    contextLength: config.text_config.max_position_embeddings,
+  });
+  return { config, preprocessor, architecture, tokenizer };
+}
 
 const activationNames = { gelu_pytorch_tanh: "gelu-tanh", gelu: "gelu" } as const;
 

@@ -33,6 +33,7 @@ const configSchema = z.object({
     .prefault({}),
   TEST: z.object({ CROP: z.boolean().default(true) }).prefault({}),
   MODEL: z.object({
+    NAME: z.unknown().optional(), // tells nothing of the architecture
     DIM_PROJECTION: count.default(512),
     IMAGE_ENCODER: z
       .strictObject({
@@ -91,6 +92,20 @@ function requireKind(path: string, field: string, got: string | undefined, known
   if (got === undefined || got === known) return;
   const rule = `MODEL.${field} must be "${known}", the one ${what} of UniCL models that can be read`;
   throw new UserError("unsupported", `${path}: ${rule}, got ${JSON.stringify(got)}.`);
+}
+
+/** The main facts of a configuration, defaults filled in, under UniCL's own names. */
+export function describeUniclConfig({ DATA, MODEL }: UniclConfig): Record<string, unknown> {
+  const { TYPE, SWIN } = MODEL.IMAGE_ENCODER;
+  const { EMBED_DIM, DEPTHS, NUM_HEADS, WINDOW_SIZE } = SWIN;
+  const { NAME, CONTEXT_LENGTH, WIDTH, HEADS, LAYERS } = MODEL.TEXT_ENCODER;
+  return {
+    ...(typeof MODEL.NAME === "string" && { NAME: MODEL.NAME }),
+    IMG_SIZE: DATA.IMG_SIZE,
+    DIM_PROJECTION: MODEL.DIM_PROJECTION,
+    IMAGE_ENCODER: { TYPE, EMBED_DIM, DEPTHS, NUM_HEADS, WINDOW_SIZE },
+    TEXT_ENCODER: { NAME, CONTEXT_LENGTH, WIDTH, HEADS, LAYERS },
+  };
 }
 
 /** What UniCL's evaluation does with a picture: 256 of 224 for the shorter side, then the centre; or squashed. */

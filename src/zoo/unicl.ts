@@ -1,10 +1,11 @@
+import { basename } from "node:path";
 import { UserError } from "../core/errors.ts";
 import { readUtf8 } from "../io/text-files.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
-import { readClipTokenizer } from "./clip-tokenizer-files.ts";
-import { parseUniclConfig, uniclArchitecture, uniclPreprocessing } from "./unicl-config.ts";
+import { readClipTokenizer, requireClipTokenizer } from "./clip-tokenizer-files.ts";
+import { describeUniclConfig, parseUniclConfig, uniclArchitecture, uniclPreprocessing } from "./unicl-config.ts";
 import { importUniclWeights, uniclNames } from "./unicl-weights.ts";
 
 /** UniCL's own checkpoints: a Swin and a CLIP-style text transformer. Yang et al., arXiv:2204.03610. */
@@ -12,6 +13,15 @@ export const unicl: CheckpointFormat = {
   family: "UniCL with Swin, a .pth file and its YAML configuration",
   async recognizes(folder) {
     return (await configFiles(folder)).length > 0;
+  },
+  async describe(folder) {
+    const path = await configPath(folder);
+    return { file: basename(path), ...describeUniclConfig(parseUniclConfig(path, await readUtf8(path))) };
+  },
+  async checkConfiguration(folder) {
+    const path = await configPath(folder);
+    uniclArchitecture(path, parseUniclConfig(path, await readUtf8(path)), 0); // the vocabulary is in the weights
+    requireClipTokenizer(folder);
   },
   async read(folder) {
     const path = await configPath(folder);

@@ -12,20 +12,23 @@ export interface CliResult {
   readonly stderr: string;
 }
 
+export interface CliSurroundings {
+  readonly loadModel: ModelLoader;
+  readonly cacheFolder: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
 /** Runs a command line inside this process, with the given model and cache. */
 export async function runFlorence(
   words: readonly string[],
-  {
-    loadModel,
-    cacheFolder,
-    signal = new AbortController().signal,
-  }: { loadModel: ModelLoader; cacheFolder: string; signal?: AbortSignal },
+  { loadModel, cacheFolder, environment = {}, signal = new AbortController().signal }: CliSurroundings,
 ): Promise<CliResult> {
   const [stdout, stderr] = [new TextSink(), new TextSink()];
   const exitCode = await runCli(words, {
     stdout,
     stderr,
-    environment: { FLORENCE_CACHE: cacheFolder },
+    environment: { FLORENCE_CACHE: cacheFolder, ...environment },
     signal,
     loadModel,
     commands,

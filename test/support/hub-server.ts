@@ -13,6 +13,8 @@ export interface SeenRequest {
   readonly host: "hub" | "files";
   readonly method: string;
   readonly path: string;
+  /** With its question mark, or empty. */
+  readonly query: string;
   readonly range: string | undefined;
   readonly authorization: string | undefined;
 }
@@ -27,6 +29,8 @@ export interface HubServerOptions {
   readonly token?: string;
   /** Lists names only, as some mirrors do. Default false. */
   readonly hidesChecksums?: boolean;
+  /** The query of the addresses that large files are redirected to. Default: none. */
+  readonly signature?: string;
 }
 
 /** Two HTTP servers on this machine that speak the hub's protocol: one for the API and small files, one for large. */
@@ -73,7 +77,7 @@ export class HubServer {
     const url = new URL(request.url ?? "/", this.endpoint);
     const path = decodeURIComponent(url.pathname);
     const { range, authorization } = request.headers;
-    const seen: SeenRequest = { host, method: request.method ?? "", path, range, authorization };
+    const seen: SeenRequest = { host, method: request.method ?? "", path, query: url.search, range, authorization };
     this.seen.push(seen);
     const file = this.#find(path);
     if (this.misbehave(seen, response, file?.bytes)) return;
@@ -127,9 +131,10 @@ export class HubServer {
 
   #redirect(path: string, { bytes }: HubServerFile, response: ServerResponse): void {
     const { port } = this.#files.address() as AddressInfo;
+    const { signature } = this.options;
     response
       .writeHead(302, {
-        location: `http://127.0.0.1:${port}${path}`,
+        location: `http://127.0.0.1:${port}${path}${signature ? `?${signature}` : ""}`,
         "x-repo-commit": commitInPath(path),
         "x-linked-size": bytes.length,
         "x-linked-etag": `"${sha256(bytes)}"`,

@@ -4,7 +4,7 @@ import { UserError } from "../../core/errors.ts";
 import { hubReferenceText, hubSettingsFrom, parseHubReference } from "../../io/hub-settings.ts";
 import { bundledModelNames, describeModel, type ModelDescription } from "../../zoo/bundled-models.ts";
 import { CheckpointFolder } from "../../zoo/checkpoint-folder.ts";
-import { checkpointFormats } from "../../zoo/checkpoint-formats.ts";
+import { formatOf } from "../../zoo/checkpoint-formats.ts";
 import { type CachedModel, cachedModels, findModelHere, pullModel } from "../../zoo/model-names.ts";
 import { addJsonOption, defineCommand, type JsonOption } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -88,22 +88,33 @@ async function listModels(context: CommandContext, json: boolean): Promise<numbe
 }
 
 async function printCached(context: CommandContext, model: CachedModel, json: boolean): Promise<void> {
-  const { name, folder, commit, isComplete } = model;
-  // A damaged model is listed too: leaving it out would hide what `pull` repairs.
-  const facts = isComplete ? await describeModel(name, folder).catch(() => undefined) : undefined;
+  const { name, folder, commit, isComplete: complete } = model;
+  const short = `commit ${commit.slice(0, 7)}`;
+  let facts: ModelDescription | undefined;
+  let problem = "not complete: pull it";
+  try {
+    if (complete) facts = await describeModel(name, folder);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    // A damaged model is listed too: leaving it out would hide what `pull` repairs.
+    problem = `all files are there, but ${error.message}`;
+  }
   if (json) {
-    await context.print(JSON.stringify({ name, folder, ...facts, source: "hub", commit, complete: Boolean(facts) }));
+    await context.print(JSON.stringify({ name, folder, ...facts, source: "hub", commit, complete }));
     return;
   }
-  const short = `commit ${commit.slice(0, 7)}`;
-  await context.print(facts ? `${oneLine(facts)}, ${short}` : `${name}  ${short}, not complete: pull it`);
+  await context.print(facts ? `${oneLine(facts)}, ${short}` : `${name}  ${short}, ${problem}`);
 }
 
 /** Other programs keep other models in the cache; those are none of ours. */
-async function isOurKind({ folder }: CachedModel): Promise<boolean> {
+async function isOurKind({ folder, isComplete }: CachedModel): Promise<boolean> {
   const opened = await CheckpointFolder.open(folder);
-  for (const format of checkpointFormats) if (await format.recognizes(opened)) return true;
-  return false;
+  const format = await formatOf(opened);
+  if (!format || format.isCertain?.(opened) === false) return false;
+  if (isComplete) return true;
+  // A model that cannot be read was refused before its weights came: "pull it" would be no advice.
+  const refusal = await format.checkConfiguration?.(opened).catch((error: unknown) => error);
+  return !(refusal instanceof UserError && refusal.code === "unsupported");
 }
 
 async function showModel(context: CommandContext, name: string, json: boolean): Promise<number> {
@@ -152,7 +163,7 @@ function fullText(model: ModelDescription): string {
     ],
     ["weights", megabytes(model.bytes)],
     ...Object.entries(model.card),
-    ["config", JSON.stringify(model.config)],
+    ...(model.config ? [["config", JSON.stringify(model.config)] as [string, string]] : []),
   ];
   const width = Math.max(...rows.map(([key]) => key.length));
   return rows.map(([key, value]) => `${key.padEnd(width)}  ${value}`).join("\n");
