@@ -2,9 +2,11 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { readSafetensorsHeader } from "../io/safetensors.ts";
-import { readUtf8 } from "../io/text-files.ts";
-import { isIndexFile, weightFiles } from "./checkpoint-files.ts";
+import { weightFilesOf } from "./checkpoint-choice.ts";
+import { isIndexFile } from "./checkpoint-files.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
+import { formatOf } from "./checkpoint-formats.ts";
+import { openClip } from "./open-clip.ts";
 
 /** What a checkpoint folder says of itself, read without loading its weights. */
 export interface ModelDescription {
@@ -14,7 +16,7 @@ export interface ModelDescription {
   readonly parameters?: number;
   /** Size of the weights. */
   readonly bytes: number;
-  /** The content of config.json, or of open_clip_config.json where that is the only one. */
+  /** The content of config.json, or of open_clip_config.json where that layout is read. */
   readonly config: Readonly<Record<string, unknown>>;
   /** The `key: value` lines that open the model card, README.md. */
   readonly card: Readonly<Record<string, string>>;
@@ -37,7 +39,7 @@ export async function bundledModelNames(weightsFolder: string): Promise<string[]
  */
 export async function describeModel(name: string, folder: string): Promise<ModelDescription> {
   const opened = await CheckpointFolder.open(folder);
-  const weights = await weightFiles(folder, opened.files, (file) => readUtf8(opened.pathOf(file)));
+  const weights = await weightFilesOf(opened);
   let [parameters, bytes]: [number | undefined, number] = [0, 0];
   for (const file of weights.filter((each) => !isIndexFile(each))) {
     const path = join(folder, file);
@@ -45,7 +47,7 @@ export async function describeModel(name: string, folder: string): Promise<Model
     if (parameters === undefined || !file.endsWith(".safetensors")) parameters = undefined;
     else for (const { count } of (await readSafetensorsHeader(path)).entries) parameters += count;
   }
-  const isOpenClip = !opened.files.has("config.json") && opened.files.has("open_clip_config.json");
+  const isOpenClip = (await formatOf(opened)) === openClip;
   return {
     name,
     folder,

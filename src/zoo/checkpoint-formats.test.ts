@@ -86,6 +86,28 @@ describe("foreign checkpoints, end to end from file bytes and strings", () => {
     expect((await errorOf(open)).message).toContain("timm_model_name");
   });
 
+  it("reads open_clip's layout beside a config.json and weights that belong to a wrapper", async () => {
+    const folder = await copyOf("open-clip", "open-clip-wrapped");
+    const wrapper = { model_type: "clip", auto_map: { AutoModel: "wrapper.Wrapper" } };
+    await writeFile(join(folder, "config.json"), JSON.stringify(wrapper));
+    const foreign = new Map<string, WeightTensor>([["model.surplus", { shape: [1], data: new Float32Array(1) }]]);
+    await writeSafetensors(join(folder, "model.safetensors"), foreign);
+    const model = await loadModel(folder);
+    const { largestDifference } = await compareWithReference(model, folder);
+    await model.dispose();
+    expect(largestDifference).toBeLessThan(1e-4);
+  });
+
+  it("reads transformers' layout where both are complete, each with weights of its own", async () => {
+    const folder = await copyOf("clip-hugging-face", "both-layouts");
+    for (const file of ["open_clip_config.json", "open_clip_model.safetensors"])
+      await cp(join(fixtures, "open-clip", file), join(folder, file));
+    const model = await loadModel(folder);
+    const { largestDifference } = await compareWithReference(model, folder);
+    await model.dispose();
+    expect(largestDifference).toBeLessThan(1e-4);
+  });
+
   it("wants the tokenizer and the preprocessing, and guesses neither", async () => {
     const clip = await copyOf("clip-hugging-face", "clip-files");
     await rm(join(clip, "merges.txt"));

@@ -25,6 +25,12 @@ export const checkpointFormats: readonly CheckpointFormat[] = [
   clipOpenAi,
 ];
 
+/** The family that reads a folder, by its file names and configuration; undefined if none does. */
+export async function formatOf(folder: CheckpointFolder): Promise<CheckpointFormat | undefined> {
+  for (const format of checkpointFormats) if (await format.recognizes(folder)) return format;
+  return undefined;
+}
+
 /**
  * Reads a checkpoint folder of any known family, for pictures of another size if one is asked for.
  *
@@ -32,9 +38,8 @@ export const checkpointFormats: readonly CheckpointFormat[] = [
  */
 export async function readCheckpoint(path: string, { imageSize }: ReadOptions = {}): Promise<Checkpoint> {
   const folder = await CheckpointFolder.open(path);
-  for (const format of checkpointFormats) {
-    if (await format.recognizes(folder)) return resizeCheckpoint(await format.read(folder), imageSize);
-  }
+  const format = await formatOf(folder);
+  if (format) return resizeCheckpoint(await format.read(folder), imageSize);
   const hasConfig = folder.files.has("config.json");
   if (hasConfig) await folder.json("config.json"); // damaged JSON has an error of its own
   const subject = hasConfig ? folder.pathOf("config.json") : path;

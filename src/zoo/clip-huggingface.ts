@@ -3,6 +3,7 @@ import { UserError } from "../core/errors.ts";
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import type { Weights } from "../nn/module.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
+import { hasWeightsNamed, huggingFaceWeights, openClipWeights } from "./checkpoint-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 import { readClipTokenizer } from "./clip-tokenizer-files.ts";
@@ -48,8 +49,9 @@ type ClipConfig = z.infer<typeof configSchema>;
 /** CLIP (and OpenCLIP's ViTs) as the transformers library saves it. Radford et al., arXiv:2103.00020. */
 export const clipHuggingFace: CheckpointFormat = {
   family: "CLIP, Hugging Face layout",
+  weightNames: huggingFaceWeights,
   async recognizes(folder) {
-    return (await folder.field("config.json", "model_type")) === "clip";
+    return (await folder.field("config.json", "model_type")) === "clip" && !(await isOpenClip(folder));
   },
   async read(folder) {
     const config = await folder.parse("config.json", configSchema);
@@ -59,13 +61,30 @@ export const clipHuggingFace: CheckpointFormat = {
       vocabulary: config.text_config.vocab_size,
       contextLength: config.text_config.max_position_embeddings,
     });
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, huggingFaceWeights);
     const weights = importWeights(config, tensors);
     tensors.finish(/\.position_ids$/);
     const { preprocessing } = preprocessor;
     return { name: folder.name, architecture, preprocessing, weights, tokenizer, positionResampling: "plain" };
   },
 };
+
+/**
+ * Whether a folder with CLIP's `config.json` is open_clip's all the same: its layout is complete, and transformers' is not,
+ * as where a `config.json` does nothing but name the code of a wrapper.
+ */
+async function isOpenClip(folder: CheckpointFolder): Promise<boolean> {
+  const hasLayout = (await folder.field("open_clip_config.json", "model_cfg")) !== undefined;
+  if (!hasLayout || !hasWeightsNamed(folder.files, openClipWeights)) return false;
+  const hasTower = async (name: string): Promise<boolean> =>
+    isObject(await folder.field("config.json", name)) || isObject(await folder.field("config.json", `${name}_dict`));
+  const isComplete = (await hasTower("text_config")) && (await hasTower("vision_config"));
+  return !isComplete || !hasWeightsNamed(folder.files, huggingFaceWeights);
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}
 
 function architectureOf(
   { projection_dim, vision_config: vision, text_config: text }: ClipConfig,

@@ -16,12 +16,13 @@ const sizeNames = ["input_resolution", "context_length", "vocab_size"];
  */
 export const clipOpenAi: CheckpointFormat = {
   family: "CLIP ViT as OpenAI published it, one .pt file",
+  weightNames: [],
   async recognizes({ files }) {
     return [...files].filter((name) => name.endsWith(".pt")).length === 1 && !files.has("config.json");
   },
   async read(folder) {
     const [path] = [...folder.files].filter((name) => name.endsWith(".pt")).map((name) => folder.pathOf(name));
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, []);
     const config = configOf(path, tensors);
     for (const name of sizeNames) if (tensors.has(name)) tensors.take(name, tensors.shapeOf(name));
     const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;

@@ -4,6 +4,7 @@ import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import type { Weights } from "../nn/module.ts";
 import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
+import { openClipWeights } from "./checkpoint-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 import { readClipTokenizer } from "./clip-tokenizer-files.ts";
@@ -54,15 +55,16 @@ const configFile = "open_clip_config.json";
 /** CLIP's ViTs in the layout of open_clip, which is OpenAI's own. Cherti et al., arXiv:2212.07143. */
 export const openClip: CheckpointFormat = {
   family: "OpenCLIP ViT, open_clip layout",
-  // A folder may hold both layouts; transformers' own is read then.
+  weightNames: openClipWeights,
+  // A folder may hold both layouts: transformers' own, where it is complete, has claimed it before.
   async recognizes(folder) {
-    return folder.files.has(configFile) && (await folder.field("config.json", "model_type")) === undefined;
+    return folder.files.has(configFile);
   },
   async read(folder) {
     const config = await folder.parse(configFile, openClipSchema);
     const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
     const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength });
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, openClipWeights);
     return importOpenClip(config, { folder, path: folder.pathOf(configFile), tensors, tokenizer });
   },
 };

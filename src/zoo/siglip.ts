@@ -4,6 +4,7 @@ import { resizePositionEmbedding } from "../models/image-encoder/position-embedd
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import type { Weights } from "../nn/module.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
+import { huggingFaceWeights } from "./checkpoint-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 import type { ForeignTensors } from "./foreign-tensors.ts";
@@ -55,6 +56,7 @@ const file = "config.json";
  */
 export const siglip: CheckpointFormat = {
   family: "SigLIP and SigLIP 2, Hugging Face layout",
+  weightNames: huggingFaceWeights,
   async recognizes(folder) {
     return ["siglip", "siglip2"].includes((await folder.field(file, "model_type")) as string);
   },
@@ -71,7 +73,7 @@ export const siglip: CheckpointFormat = {
       vocabulary: config.text_config.vocab_size,
       contextLength: config.text_config.max_position_embeddings,
     });
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, huggingFaceWeights);
     const weights = importWeights(config, preprocessor.preprocessing.size, tensors);
     tensors.finish(/\.position_ids$/);
     const { preprocessing } = preprocessor;

@@ -1,6 +1,7 @@
 import { UserError } from "../core/errors.ts";
 import { readUtf8 } from "../io/text-files.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
+import { huggingFaceWeights } from "./checkpoint-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 import { readClipTokenizer } from "./clip-tokenizer-files.ts";
@@ -10,13 +11,14 @@ import { importUniclWeights, uniclNames } from "./unicl-weights.ts";
 /** UniCL's own checkpoints: a Swin and a CLIP-style text transformer. Yang et al., arXiv:2204.03610. */
 export const unicl: CheckpointFormat = {
   family: "UniCL with Swin, a .pth file and its YAML configuration",
+  weightNames: huggingFaceWeights,
   async recognizes(folder) {
     return (await configFiles(folder)).length > 0;
   },
   async read(folder) {
     const path = await configPath(folder);
     const config = parseUniclConfig(path, await readUtf8(path));
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, huggingFaceWeights);
     const names = uniclNames(tensors);
     const [vocabulary = 0] = tensors.shapeOf(`${names.text}.token_embedding.weight`);
     const architecture = uniclArchitecture(path, config, vocabulary);
@@ -32,7 +34,7 @@ export const unicl: CheckpointFormat = {
 async function configFiles(folder: CheckpointFolder): Promise<string[]> {
   const found: string[] = [];
   for (const file of [...folder.files].filter((name) => /\.ya?ml$/i.test(name)).sort()) {
-    const text = await readUtf8(folder.pathOf(file)).catch(() => ""); // a file of another kind, not ours to judge
+    const text = await folder.text(file).catch(() => ""); // a file of another kind, not ours to judge
     if (/^MODEL:/m.test(text)) found.push(file);
   }
   return found;
