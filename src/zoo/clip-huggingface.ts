@@ -37,12 +37,28 @@ const textSchema = z.object({
   hidden_act: activation.default("quick_gelu"),
   layer_norm_eps: epsilon.default(1e-5),
 });
-const configSchema = z.object({
-  model_type: z.literal("clip"),
-  projection_dim: count.default(512),
-  vision_config: visionSchema.prefault({}),
-  text_config: textSchema.prefault({}),
-});
+const configSchema = z.preprocess(
+  withOldTowers,
+  z.object({
+    model_type: z.literal("clip"),
+    projection_dim: count.default(512),
+    vision_config: visionSchema.prefault({}),
+    text_config: textSchema.prefault({}),
+  }),
+);
+
+/**
+ * Old files state the towers as `text_config_dict` and `vision_config_dict`. The library fills those up with its defaults,
+ * and every value then counts more than that of `text_config` or `vision_config`.
+ */
+function withOldTowers(config: unknown): unknown {
+  if (!isObject(config)) return config;
+  const towers = ["text_config", "vision_config"].flatMap((name) => {
+    const old = config[`${name}_dict`];
+    return old === undefined || old === null ? [] : [[name, old]];
+  });
+  return { ...config, ...Object.fromEntries(towers) };
+}
 
 type ClipConfig = z.infer<typeof configSchema>;
 
@@ -82,7 +98,7 @@ async function isOpenClip(folder: CheckpointFolder): Promise<boolean> {
   return !isComplete || !hasWeightsNamed(folder.files, huggingFaceWeights);
 }
 
-function isObject(value: unknown): boolean {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
