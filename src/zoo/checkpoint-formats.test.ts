@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareWithReference } from "../../test/support/reference-embeddings.ts";
 import { UserError } from "../core/errors.ts";
+import { ClipTokenizer } from "../data/tokenizers/clip-bpe.ts";
 import { readSafetensors, type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
 import { loadModel } from "./load-model.ts";
 
@@ -113,7 +114,68 @@ describe("foreign checkpoints, end to end from file bytes and strings", () => {
     await rm(join(clip, "merges.txt"));
     expect((await errorOf(clip)).message).toContain("must hold merges.txt or tokenizer.json");
     await rm(join(clip, "preprocessor_config.json"));
-    expect((await errorOf(clip)).message).toContain("preprocessor_config.json");
+    expect((await errorOf(clip)).message).toMatch(/preprocessor_config\.json, or processor_config\.json .*got neither/);
+    await writeFile(join(clip, "processor_config.json"), JSON.stringify({ processor_class: "CLIPProcessor" }));
+    expect((await errorOf(clip)).message).toContain("got processor_config.json without one");
+  });
+
+  it("reads the preprocessing that transformers 5 saves inside processor_config.json", async () => {
+    const folder = await copyOf("clip-hugging-face", "clip-processor");
+    const own = join(folder, "preprocessor_config.json");
+    const joint = { image_processor: JSON.parse(await readFile(own, "utf8")), processor_class: "CLIPProcessor" };
+    await rm(own);
+    await writeFile(join(folder, "processor_config.json"), JSON.stringify(joint));
+    const model = await loadModel(folder);
+    expect((await compareWithReference(model, folder)).largestDifference).toBeLessThan(1e-4);
+    await model.dispose();
+    await editJson(join(folder, "processor_config.json"), ({ image_processor }) =>
+      Object.assign(image_processor, { do_resize: false }),
+    );
+    expect((await errorOf(folder)).message).toContain("processor_config.json: image_processor: do_resize is not right");
+  });
+
+  it("lets text_config_dict and vision_config_dict count before the towers' own, as the library does", async () => {
+    const folder = await copyOf("clip-hugging-face", "clip-old-towers");
+    await editJson(join(folder, "config.json"), (config) => {
+      const { text_config, vision_config } = config as Record<string, object>;
+      Object.assign(config, { text_config_dict: text_config, vision_config_dict: vision_config });
+      Object.assign(config, { text_config: { ...text_config, hidden_size: 8 }, vision_config: { hidden_act: "selu" } });
+    });
+    const model = await loadModel(folder);
+    expect((await compareWithReference(model, folder)).largestDifference).toBeLessThan(1e-4);
+    await model.dispose();
+    // Its defaults fill up what the old entry leaves out, whatever the new one says.
+    await editJson(join(folder, "config.json"), ({ text_config_dict }) =>
+      Object.assign(text_config_dict, { num_hidden_layers: undefined }),
+    );
+    expect((await errorOf(folder)).message).toContain("must hold text_model.encoder.layers.2.");
+  });
+
+  it("requires a vocabulary that numbers tokens as the merges do", async () => {
+    const folder = await copyOf("clip-hugging-face", "clip-numbering");
+    const mergesText = await readFile(join(folder, "merges.txt"), "utf8");
+    const { tokens } = new ClipTokenizer({ mergesText, mergeCount: 200 });
+    const ids = Object.fromEntries(tokens.map((token, id) => [token, id]));
+    await writeFile(join(folder, "vocab.json"), JSON.stringify(ids));
+    const merges = mergesText.trimEnd().split("\n").slice(1);
+    const model = { type: "BPE", vocab: ids, merges };
+    const json = { added_tokens: [{ id: 713, content: "<|endoftext|>" }], model };
+    await writeFile(join(folder, "tokenizer.json"), JSON.stringify(json));
+    await (await loadModel(folder)).dispose();
+
+    const swapped = { ...ids, [tokens[600]]: 601, [tokens[601]]: 600 };
+    await writeFile(join(folder, "vocab.json"), JSON.stringify(swapped));
+    const { code, message } = await errorOf(folder);
+    expect(code).toBe("mismatch");
+    expect(message).toContain(`vocab.json: ${JSON.stringify(tokens[600])} must have`);
+    expect(message).toMatch(/merges, 600, got 601\./);
+
+    await writeFile(join(folder, "vocab.json"), JSON.stringify({ ...ids, novel: 714 }));
+    expect((await errorOf(folder)).message).toMatch(/"novel" must .*, none, got 714\./);
+    await rm(join(folder, "vocab.json"));
+    json.added_tokens[0].id = 0;
+    await writeFile(join(folder, "tokenizer.json"), JSON.stringify(json));
+    expect((await errorOf(folder)).message).toMatch(/tokenizer\.json: "<\|endoftext\|>" must .*, 713, got 0\./);
   });
 
   it("reads the merges inside a tokenizer.json alike", async () => {

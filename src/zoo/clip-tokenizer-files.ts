@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
+import { ClipTokenizer } from "../data/tokenizers/clip-bpe.ts";
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import { readUtf8 } from "../io/text-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
@@ -12,7 +13,8 @@ const fixedIds = 514;
  * CLIP's tokenizer from a foreign folder: `merges.txt`, or the merges inside `tokenizer.json`.
  *
  * @param sizes  `vocabulary`: rows of the model's token table; `contextLength`: tokens it takes
- * @throws UserError `not-found` if neither file is there, `mismatch` if the vocabulary has another length
+ * @throws UserError `not-found` if neither file is there; `mismatch` if the vocabulary has another length, or if
+ *         `vocab.json` or `tokenizer.json` number a token otherwise than the merges do
  */
 export async function readClipTokenizer(
   folder: CheckpointFolder,
@@ -34,15 +36,50 @@ export async function readClipTokenizer(
   }
   const mergesText = file === "merges.txt" ? await readUtf8(folder.pathOf(file)) : await mergesInside(folder, file);
   const source = { kind: "clip-bpe", mergesText, mergeCount } as const;
-  return createTokenizer(source, contextLength, folder.pathOf(file));
+  const tokenizer = createTokenizer(source, contextLength, folder.pathOf(file));
+  if (tokenizer instanceof ClipTokenizer) await requireNumbering(folder, tokenizer.tokens);
+  return tokenizer;
 }
 
+// Large tables are not described to zod, which would copy them.
+const table = z.custom<Record<string, unknown>>((value) => typeof value === "object" && value !== null);
 const tokenizerSchema = z.object({
+  added_tokens: z.array(z.object({ id: z.int(), content: z.string() })).default([]),
   model: z.object({
     type: z.literal("BPE"),
+    vocab: table.optional(),
     merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
   }),
 });
+
+/** Ids follow from the merges, as in CLIP; a model of another numbering must not be read with wrong ids. */
+async function requireNumbering(folder: CheckpointFolder, tokens: readonly string[]): Promise<void> {
+  if (folder.files.has("vocab.json")) {
+    requireSameIds(
+      folder.pathOf("vocab.json"),
+      new Map(Object.entries(await folder.parse("vocab.json", table))),
+      tokens,
+    );
+  }
+  if (!folder.files.has("tokenizer.json")) return;
+  const { added_tokens: added, model } = await folder.parse("tokenizer.json", tokenizerSchema);
+  if (!model.vocab) return;
+  const ids = new Map(Object.entries(model.vocab));
+  for (const { id, content } of added) ids.set(content, id);
+  requireSameIds(folder.pathOf("tokenizer.json"), ids, tokens);
+}
+
+function requireSameIds(path: string, stored: ReadonlyMap<string, unknown>, tokens: readonly string[]): void {
+  const wanted = new Map(tokens.map((token, id) => [token, id]));
+  const differing = [...wanted.keys(), ...stored.keys()].find((token) => stored.get(token) !== wanted.get(token));
+  if (differing === undefined) return;
+  const idIn = (ids: ReadonlyMap<string, unknown>): string => JSON.stringify(ids.get(differing)) ?? "none";
+  const rule = `${path}: ${JSON.stringify(differing)} must have the id that follows from CLIP's merges, ${idIn(wanted)}`;
+  throw new UserError(
+    "mismatch",
+    `${rule}, got ${idIn(stored)}. Models of another tokenizer than CLIP's are not read.`,
+  );
+}
 
 /** The merges of a `tokenizer.json` as lines after a header; pairs stand there as "a b" or as ["a", "b"]. */
 async function mergesInside(folder: CheckpointFolder, file: string): Promise<string> {
