@@ -7,6 +7,7 @@ import { compareWithReference } from "../../test/support/reference-embeddings.ts
 import { UserError } from "../core/errors.ts";
 import { ClipTokenizer } from "../data/tokenizers/clip-bpe.ts";
 import { readSafetensors, type WeightTensor, writeSafetensors } from "../io/safetensors.ts";
+import { readCheckpoint } from "./checkpoint-formats.ts";
 import { loadModel } from "./load-model.ts";
 
 const fixtures = fileURLToPath(new URL("../../test/fixtures/checkpoints", import.meta.url));
@@ -107,6 +108,33 @@ describe("foreign checkpoints, end to end from file bytes and strings", () => {
     const { largestDifference } = await compareWithReference(model, folder);
     await model.dispose();
     expect(largestDifference).toBeLessThan(1e-4);
+  });
+
+  it("brings CLIP's own merges for an open_clip model of CLIP's vocabulary, and a quick_gelu that is a text", async () => {
+    const folder = await copyOf("open-clip", "open-clip-bare");
+    await rm(join(folder, "merges.txt"));
+    expect((await errorOf(folder)).message).toContain("must hold merges.txt or tokenizer.json"); // 714 ids are not CLIP's
+    await editJson(join(folder, "open_clip_config.json"), ({ model_cfg }) => {
+      Object.assign(model_cfg, { quick_gelu: "TRUE" });
+      Object.assign(model_cfg["text_cfg"], { vocab_size: 49_408 });
+    });
+    const path = join(folder, "open_clip_model.safetensors");
+    const { tensors } = await readSafetensors(path);
+    const rows = { shape: [49_408, 16], data: new Float32Array(49_408 * 16) };
+    await writeSafetensors(path, new Map<string, WeightTensor>([...tensors, ["token_embedding.weight", rows]]));
+    const { architecture, tokenizer } = await readCheckpoint(folder);
+    expect(architecture.image).toMatchObject({ activation: "quick-gelu" });
+    expect(Array.from(tokenizer.encode("a photo of a cat"))).toEqual([49_406, 320, 1125, 539, 320, 2368, 49_407]);
+
+    await editJson(join(folder, "open_clip_config.json"), ({ model_cfg }) =>
+      Object.assign(model_cfg, { quick_gelu: "FALSE" }),
+    );
+    expect((await errorOf(folder)).message).toContain('quick_gelu is not right: must be true, false, "true" or "TRUE"');
+    await editJson(join(folder, "open_clip_config.json"), ({ model_cfg }) =>
+      Object.assign(model_cfg, { quick_gelu: true }),
+    );
+    await writeFile(join(folder, "tokenizer_config.json"), JSON.stringify({ tokenizer_class: "T5Tokenizer" }));
+    expect((await errorOf(folder)).message).toContain("must hold merges.txt or tokenizer.json");
   });
 
   it("wants the tokenizer and the preprocessing, and guesses neither", async () => {

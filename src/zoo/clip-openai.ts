@@ -26,7 +26,7 @@ export const clipOpenAi: CheckpointFormat = {
     const config = configOf(path, tensors);
     for (const name of sizeNames) if (tensors.has(name)) tensors.take(name, tensors.shapeOf(name));
     const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
-    const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength });
+    const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength, isBundled: true });
     return importOpenClip(config, { folder, path, tensors, tokenizer });
   },
 };

@@ -2,27 +2,34 @@ import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 import { ClipTokenizer } from "../data/tokenizers/clip-bpe.ts";
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
-import { readUtf8 } from "../io/text-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
+import { bundledMergesPath, meansClipMerges, readBundledMerges } from "./clip-merges.ts";
 import { createTokenizer } from "./tokenizer-files.ts";
 
 /** Ids of a CLIP vocabulary that are no merges: 256 bytes, 256 word-final bytes, start and end. */
 const fixedIds = 514;
 
+interface ClipTokenizerSizes {
+  readonly vocabulary: number; // rows of the model's token table
+  readonly contextLength: number; // tokens it takes
+  /** Whether the layout's own library brings CLIP's merges, so that a folder may lack them. */
+  readonly isBundled?: boolean;
+}
+
 /**
- * CLIP's tokenizer from a foreign folder: `merges.txt`, or the merges inside `tokenizer.json`.
+ * CLIP's tokenizer from a foreign folder: `merges.txt`, or the merges inside `tokenizer.json`; where neither is there and
+ * the layout leaves it to its library, CLIP's own merges.
  *
- * @param sizes  `vocabulary`: rows of the model's token table; `contextLength`: tokens it takes
  * @throws UserError `not-found` if neither file is there; `mismatch` if the vocabulary has another length, or if
  *         `vocab.json` or `tokenizer.json` number a token otherwise than the merges do
  */
 export async function readClipTokenizer(
   folder: CheckpointFolder,
-  { vocabulary, contextLength }: { vocabulary: number; contextLength: number },
+  { vocabulary, contextLength, isBundled = false }: ClipTokenizerSizes,
 ): Promise<Tokenizer> {
   const mergeCount = vocabulary - fixedIds;
   const file = ["merges.txt", "tokenizer.json"].find((name) => folder.files.has(name));
-  if (file === undefined) {
+  if (file === undefined && !(isBundled && (await meansClipMerges(folder, vocabulary)))) {
     throw new UserError(
       "not-found",
       `${folder.path}: must hold merges.txt or tokenizer.json. Fetch the tokenizer too.`,
@@ -34,11 +41,17 @@ export async function readClipTokenizer(
       `${folder.path}: the vocabulary must have at least ${fixedIds} ids, got ${vocabulary}.`,
     );
   }
-  const mergesText = file === "merges.txt" ? await readUtf8(folder.pathOf(file)) : await mergesInside(folder, file);
+  const mergesText = await mergesOf(folder, file);
   const source = { kind: "clip-bpe", mergesText, mergeCount } as const;
-  const tokenizer = createTokenizer(source, contextLength, folder.pathOf(file));
+  const path = file === undefined ? bundledMergesPath : folder.pathOf(file);
+  const tokenizer = createTokenizer(source, contextLength, path);
   if (tokenizer instanceof ClipTokenizer) await requireNumbering(folder, tokenizer.tokens);
   return tokenizer;
+}
+
+function mergesOf(folder: CheckpointFolder, file: string | undefined): Promise<string> {
+  if (file === undefined) return readBundledMerges();
+  return file === "merges.txt" ? folder.text(file) : mergesInside(folder, file);
 }
 
 // Large tables are not described to zod, which would copy them.

@@ -16,11 +16,17 @@ import { takeResidualBlocks } from "./residual-blocks.ts";
 const count = z.int().positive();
 const rgb = z.tuple([z.number(), z.number(), z.number()]);
 
+// Some files have a text. The library takes any text for true, "FALSE" too: that one is refused, not guessed at.
+const trueText = z
+  .enum(["true", "True", "TRUE"], { error: 'must be true, false, "true" or "TRUE"' })
+  .transform(() => true);
+const flag = z.union([z.boolean(), trueText], { error: 'must be true, false, "true" or "TRUE"' });
+
 // Strict: every other field of open_clip asks for something that these towers do not do.
 export const openClipSchema = z.strictObject({
   model_cfg: z.strictObject({
     embed_dim: count,
-    quick_gelu: z.boolean().default(false),
+    quick_gelu: flag.default(false),
     vision_cfg: z.strictObject({
       image_size: count.default(224),
       layers: count.default(12),
@@ -63,7 +69,7 @@ export const openClip: CheckpointFormat = {
   async read(folder) {
     const config = await folder.parse(configFile, openClipSchema);
     const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
-    const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength });
+    const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength, isBundled: true });
     const tensors = await readCheckpointTensors(folder, openClipWeights);
     return importOpenClip(config, { folder, path: folder.pathOf(configFile), tensors, tokenizer });
   },

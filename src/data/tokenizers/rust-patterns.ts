@@ -57,7 +57,8 @@ function dangerOf(outline: string): string | undefined {
       const outer = groups[groups.length - 2];
       if (!outer) return undefined; // no expression at all, which is said when it is compiled
       groups.pop();
-      if (part.length > 1 && group.isVaried) return "repeat no group that itself holds a repeat or alternatives";
+      const isRepeated = part.length > 1 && part !== ")?"; // which is there once or not at all
+      if (isRepeated && group.isVaried) return "repeat no group that itself holds a repeat or alternatives";
       outer.isVaried ||= group.isVaried || part.length > 1;
       outer.repeats += Math.max(group.others, group.repeats) + (part.length > 1 ? 1 : 0);
     } else {
