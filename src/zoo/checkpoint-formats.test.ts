@@ -116,7 +116,8 @@ describe("foreign checkpoints, end to end from file bytes and strings", () => {
     expect((await errorOf(folder)).message).toContain("must hold merges.txt or tokenizer.json"); // 714 ids are not CLIP's
     await editJson(join(folder, "open_clip_config.json"), ({ model_cfg }) => {
       Object.assign(model_cfg, { quick_gelu: "TRUE" });
-      Object.assign(model_cfg["text_cfg"], { vocab_size: 49_408 });
+      const { text_cfg } = model_cfg as Record<string, object>;
+      Object.assign(text_cfg, { vocab_size: 49_408 });
     });
     const path = join(folder, "open_clip_model.safetensors");
     const { tensors } = await readSafetensors(path);
