@@ -23,15 +23,18 @@ async function errorOf(path: string): Promise<UserError> {
 }
 
 describe("readTorchFile", () => {
-  it.each(["state-dict.pt", "wrapped.pth"])("reads every dtype, stride and shared storage of %s", async (name) => {
-    const expected = JSON.parse(await readFile(join(fixtures, "expected.json"), "utf8"));
-    const tensors = await readTorchFile(join(fixtures, name));
-    expect([...tensors.keys()]).toEqual(Object.keys(expected));
-    for (const [key, { shape, values }] of Object.entries<{ shape: number[]; values: number[] }>(expected)) {
-      expect(tensors.get(key)?.shape, key).toEqual(shape);
-      expect([...(tensors.get(key)?.data ?? [])], key).toEqual(values.map(Math.fround));
-    }
-  });
+  it.each(["state-dict.pt", "wrapped.pth", "stray.pth"])(
+    "reads every dtype, stride and shared storage of %s",
+    async (name) => {
+      const expected = JSON.parse(await readFile(join(fixtures, "expected.json"), "utf8"));
+      const tensors = await readTorchFile(join(fixtures, name));
+      expect([...tensors.keys()]).toEqual(Object.keys(expected));
+      for (const [key, { shape, values }] of Object.entries<{ shape: number[]; values: number[] }>(expected)) {
+        expect(tensors.get(key)?.shape, key).toEqual(shape);
+        expect([...(tensors.get(key)?.data ?? [])], key).toEqual(values.map(Math.fround));
+      }
+    },
+  );
 
   it("reads the parameters and buffers of a TorchScript program under their names", async () => {
     const tensors = await readTorchFile(join(fixtures, "script.pt"));

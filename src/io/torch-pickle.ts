@@ -144,9 +144,12 @@ function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.length <= MOST_AXES && value.every(isCount);
 }
 
-/** The dictionary of tensors in a file, by name; values that are no tensors (steps, settings) are left out. */
+/**
+ * The dictionary of tensors in a file, by name; values that are no tensors (steps, settings) are left out. The root comes
+ * last: a training script may save a stray tensor, such as the state of a generator, beside the weights.
+ */
 function stateDictionary(path: string, root: unknown): Map<string, TorchTensor> {
-  for (const candidate of [root, entryOf(root, "state_dict"), entryOf(root, "model")]) {
+  for (const candidate of [entryOf(root, "state_dict"), entryOf(root, "model"), root]) {
     if (!(candidate instanceof Map)) continue;
     const tensors = [...candidate].filter(
       (entry): entry is [string, TorchTensor] => typeof entry[0] === "string" && entry[1] instanceof TorchTensor,

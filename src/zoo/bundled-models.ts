@@ -2,10 +2,11 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { readSafetensorsHeader } from "../io/safetensors.ts";
-import { readUtf8 } from "../io/text-files.ts";
-import { isIndexFile, weightFiles } from "./checkpoint-files.ts";
+import { weightFilesOf } from "./checkpoint-choice.ts";
+import { isIndexFile } from "./checkpoint-files.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
 import { formatOf } from "./checkpoint-formats.ts";
+import { openClip } from "./open-clip.ts";
 
 /** What a checkpoint folder says of itself, read without loading its weights. */
 export interface ModelDescription {
@@ -16,7 +17,7 @@ export interface ModelDescription {
   /** Size of the weights. */
   readonly bytes: number;
   /**
-   * The content of config.json, or of open_clip_config.json where that is the only one; the main facts of UniCL's YAML;
+   * The content of config.json, or of open_clip_config.json where that layout is read; the main facts of UniCL's YAML;
    * left out for OpenAI's files, which come without a configuration.
    */
   readonly config?: Readonly<Record<string, unknown>>;
@@ -41,7 +42,7 @@ export async function bundledModelNames(weightsFolder: string): Promise<string[]
  */
 export async function describeModel(name: string, folder: string): Promise<ModelDescription> {
   const opened = await CheckpointFolder.open(folder);
-  const weights = await weightFiles(folder, opened.files, (file) => readUtf8(opened.pathOf(file)));
+  const weights = await weightFilesOf(opened);
   let [parameters, bytes]: [number | undefined, number] = [0, 0];
   for (const file of weights.filter((each) => !isIndexFile(each))) {
     const path = join(folder, file);
@@ -63,7 +64,7 @@ export async function describeModel(name: string, folder: string): Promise<Model
 async function configOf(folder: CheckpointFolder): Promise<Readonly<Record<string, unknown>> | undefined> {
   const format = await formatOf(folder);
   if (format?.describe) return format.describe(folder);
-  const isOpenClip = !folder.files.has("config.json") && folder.files.has("open_clip_config.json");
+  const isOpenClip = format === openClip;
   return folder.parse(isOpenClip ? "open_clip_config.json" : "config.json", z.record(z.string(), z.unknown()));
 }
 

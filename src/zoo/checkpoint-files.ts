@@ -1,23 +1,18 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
 
-/** Everything that an importer may read beside the weights, and the model card. */
-const sideFiles: readonly RegExp[] = [
-  /^(config|open_clip_config|preprocessor_config|processor_config|golden)\.json$/,
-  /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$/,
-  /^(vocab|merges)\.txt$/,
-  /^(spiece|tokenizer|sentencepiece\.bpe)\.model$/,
-  /^[\w.-]+\.ya?ml$/,
-  /^(README\.md|LICENSE(\.\w+)?)$/,
-];
+/**
+ * Names of weights in one file, each also known in shards behind an index; the preferred first. Every layout has its own:
+ * a repository may hold two, and the weights of one have other names and shapes than those of the other.
+ */
+export const huggingFaceWeights: readonly string[] = ["model.safetensors", "pytorch_model.bin"];
 
-/** Weights in one file, each also known in shards behind an index; the preferred first. */
-const wholeFiles = [
-  "model.safetensors",
+/** As {@link huggingFaceWeights}, for open_clip's layout, which is also found under the general names. */
+export const openClipWeights: readonly string[] = [
   "open_clip_model.safetensors",
-  "pytorch_model.bin",
   "open_clip_pytorch_model.bin",
-] as const;
+  ...huggingFaceWeights,
+];
 
 const indexEnding = ".index.json";
 
@@ -26,25 +21,12 @@ const torchFile = /\.(pt|pth)$/;
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /**
- * The files of a repository or folder that make up its checkpoint. Of several forms of the weights the best is taken:
- * safetensors before PyTorch, which is taken only where there is nothing else.
- *
- * @param subject  what the names belong to, for messages
- * @param read     the text of a file, asked for the index of weights in shards
- * @throws UserError as {@link weightFiles}
- */
-export async function checkpointFiles(
-  subject: string,
-  names: ReadonlySet<string>,
-  read: (name: string) => Promise<string>,
-): Promise<{ sides: string[]; weights: string[] }> {
-  const weights = await weightFiles(subject, names, read);
-  return { sides: [...names].filter((name) => sideFiles.some((pattern) => pattern.test(name))).sort(), weights };
-}
-
-/**
  * The files of the weights alone, an index before its shards.
  *
+ * @param subject  what the names belong to, for messages
+ * @param names    of all files that are there
+ * @param read     the text of a file, asked for the index of weights in shards
+ * @param order    of names; a single PyTorch file of any name is taken only where there is none of them
  * @throws UserError `not-found` (no weights, or a shard is missing), `unsupported` (several and no rule between them),
  *         `corrupt`
  */
@@ -52,18 +34,25 @@ export async function weightFiles(
   subject: string,
   names: ReadonlySet<string>,
   read: (name: string) => Promise<string>,
+  order: readonly string[],
 ): Promise<string[]> {
-  for (const whole of wholeFiles) {
+  for (const whole of order) {
     if (names.has(whole)) return [whole];
     const index = `${whole}${indexEnding}`;
     if (names.has(index)) return [index, ...shardsOf(`${subject} ${index}`, await read(index), names)];
   }
   const torch = [...names].filter((name) => torchFile.test(name)).sort();
   if (torch.length === 1) return torch;
-  const rule = `${subject}: weights must be one of ${wholeFiles.join(", ")} or a single .pt or .pth file`;
+  const known = order.length > 0 ? `one of ${order.join(", ")} or ` : "";
+  const rule = `${subject}: weights must be ${known}a single .pt or .pth file`;
   const remedy = "Name a repository or folder of one model.";
   if (torch.length === 0) throw new UserError("not-found", `${rule}, got none of them. ${remedy}`);
   throw new UserError("unsupported", `${rule}, got several: ${torch.join(", ")}. ${remedy}`);
+}
+
+/** Whether weights are there under one of these names, whole or in shards. */
+export function hasWeightsNamed(names: ReadonlySet<string>, order: readonly string[]): boolean {
+  return order.some((whole) => names.has(whole) || names.has(`${whole}${indexEnding}`));
 }
 
 /** Whether a file of weights is the index of others. */

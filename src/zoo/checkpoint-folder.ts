@@ -12,19 +12,27 @@ export class CheckpointFolder {
   /** Names of the files directly in the folder. */
   readonly files: ReadonlySet<string>;
   readonly #json = new Map<string, unknown>();
+  readonly #read: (file: string) => Promise<string>;
 
-  private constructor(path: string, files: ReadonlySet<string>) {
+  private constructor(path: string, files: ReadonlySet<string>, read: (file: string) => Promise<string>) {
     this.path = path;
     this.files = files;
+    this.#read = read;
   }
 
   /** @param coming  names of files that are not there yet, and count among the folder's: weights before a download */
   static async open(path: string, coming: Iterable<string> = []): Promise<CheckpointFolder> {
     try {
-      return new CheckpointFolder(path, new Set([...(await readdir(path)), ...coming]));
+      const files = new Set([...(await readdir(path)), ...coming]);
+      return new CheckpointFolder(path, files, (file) => readUtf8(join(path, file)));
     } catch (error) {
       throw fileError(path, error);
     }
+  }
+
+  /** One whose files are elsewhere, such as a repository of the hub: `read` brings the text of a small one. */
+  static of(path: string, files: ReadonlySet<string>, read: (file: string) => Promise<string>): CheckpointFolder {
+    return new CheckpointFolder(path, files, read);
   }
 
   /** The folder's own name, or a hub model's in the cache, which names a model that gives itself none. */
@@ -36,9 +44,14 @@ export class CheckpointFolder {
     return join(this.path, file);
   }
 
+  /** The content of a text file. @throws UserError naming the file */
+  text(file: string): Promise<string> {
+    return this.#read(file);
+  }
+
   /** The value of a JSON file. @throws UserError `not-found`, `corrupt` */
   async json(file: string): Promise<unknown> {
-    if (!this.#json.has(file)) this.#json.set(file, parseJson(await readUtf8(this.pathOf(file)), this.pathOf(file)));
+    if (!this.#json.has(file)) this.#json.set(file, parseJson(await this.text(file), this.pathOf(file)));
     return this.#json.get(file);
   }
 
@@ -50,7 +63,10 @@ export class CheckpointFolder {
   /** A field of a JSON file that may lack it, or be no JSON at all: for telling formats apart. */
   async field(file: string, name: string): Promise<unknown> {
     if (!this.files.has(file)) return undefined;
-    const value = await this.json(file).catch(() => undefined);
+    const value = await this.json(file).catch((error: unknown) => {
+      if (error instanceof UserError && error.code === "corrupt") return undefined;
+      throw error; // a failed download is no other format
+    });
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
   }
 }

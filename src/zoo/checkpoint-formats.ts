@@ -26,7 +26,7 @@ export const checkpointFormats: readonly CheckpointFormat[] = [
   clipOpenAi,
 ];
 
-/** The family that a folder is of; undefined if none recognizes it. */
+/** The family that reads a folder, by its file names and configuration; undefined if none does. */
 export async function formatOf(folder: CheckpointFolder): Promise<CheckpointFormat | undefined> {
   for (const format of checkpointFormats) if (await format.recognizes(folder)) return format;
   return undefined;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeSafetensors } from "../io/safetensors.ts";
+import { huggingFaceWeights, openClipWeights } from "./checkpoint-files.ts";
 import { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 
@@ -24,15 +25,16 @@ function index(weightMap: unknown, file = "model.safetensors.index.json"): void 
   writeFileSync(join(folder, file), JSON.stringify({ metadata: {}, weight_map: weightMap }));
 }
 
-const read = async () => readCheckpointTensors(await CheckpointFolder.open(folder));
+const read = async (order = huggingFaceWeights) => readCheckpointTensors(await CheckpointFolder.open(folder), order);
 
 describe("weights of a checkpoint folder", () => {
-  it("prefers model.safetensors to its index and to open_clip's name", async () => {
+  it("prefers model.safetensors to its index, and each layout its own names", async () => {
     await weights("open_clip_model.safetensors", { a: 2 });
-    expect([...(await read()).take("a", [1])]).toEqual([2]);
+    await expect(read()).rejects.toMatchObject({ code: "not-found" });
     await weights("model.safetensors", { a: 1 });
     index({ a: "missing.safetensors" });
     expect([...(await read()).take("a", [1])]).toEqual([1]);
+    expect([...(await read(openClipWeights)).take("a", [1])]).toEqual([2]);
   });
 
   it("joins the shards of an index", async () => {

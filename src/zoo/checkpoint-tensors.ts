@@ -9,11 +9,15 @@ import { ForeignTensors } from "./foreign-tensors.ts";
 /**
  * The tensors of a checkpoint folder as float32, of the file or shards that {@link weightFiles} chooses.
  *
+ * @param order  names of weights as the folder's format has them, the preferred first
  * @throws UserError naming the file: `not-found` (no weights, or a shard is missing), `unsupported` (several PyTorch
  *         files, or one that holds more than tensors), `corrupt`, `mismatch` (index and shards disagree)
  */
-export async function readCheckpointTensors(folder: CheckpointFolder): Promise<ForeignTensors> {
-  const [first] = await weightFiles(folder.path, folder.files, (file) => readUtf8(folder.pathOf(file)));
+export async function readCheckpointTensors(
+  folder: CheckpointFolder,
+  order: readonly string[],
+): Promise<ForeignTensors> {
+  const [first] = await weightFiles(folder.path, folder.files, (file) => folder.text(file), order);
   const path = folder.pathOf(first);
   return new ForeignTensors(isIndexFile(first) ? await readShards(folder, path) : await readWeights(path), path);
 }

@@ -21,6 +21,8 @@ export interface Checkpoint {
 export interface CheckpointFormat {
   /** As errors and `docs/models.md` call it, such as "CLIP, Hugging Face layout". */
   readonly family: string;
+  /** Names of its weights, the preferred first; a single PyTorch file of any name may stand for them. */
+  readonly weightNames: readonly string[];
   /** Whether the folder claims to be of this family, by its file names and configuration; weights are not opened. */
   recognizes(folder: CheckpointFolder): Promise<boolean>;
   /**

@@ -3,6 +3,7 @@ import { UserError } from "../core/errors.ts";
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import type { Weights } from "../nn/module.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
+import { hasWeightsNamed, huggingFaceWeights, openClipWeights } from "./checkpoint-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 import { readClipTokenizer } from "./clip-tokenizer-files.ts";
@@ -36,25 +37,42 @@ const textSchema = z.object({
   hidden_act: activation.default("quick_gelu"),
   layer_norm_eps: epsilon.default(1e-5),
 });
-const configSchema = z.object({
-  model_type: z.literal("clip"),
-  projection_dim: count.default(512),
-  vision_config: visionSchema.prefault({}),
-  text_config: textSchema.prefault({}),
-});
+const configSchema = z.preprocess(
+  withOldTowers,
+  z.object({
+    model_type: z.literal("clip"),
+    projection_dim: count.default(512),
+    vision_config: visionSchema.prefault({}),
+    text_config: textSchema.prefault({}),
+  }),
+);
+
+/**
+ * Old files state the towers as `text_config_dict` and `vision_config_dict`. The library fills those up with its defaults,
+ * and every value then counts more than that of `text_config` or `vision_config`.
+ */
+function withOldTowers(config: unknown): unknown {
+  if (!isObject(config)) return config;
+  const towers = ["text_config", "vision_config"].flatMap((name) => {
+    const old = config[`${name}_dict`];
+    return old === undefined || old === null ? [] : [[name, old]];
+  });
+  return { ...config, ...Object.fromEntries(towers) };
+}
 
 type ClipConfig = z.infer<typeof configSchema>;
 
 /** CLIP (and OpenCLIP's ViTs) as the transformers library saves it. Radford et al., arXiv:2103.00020. */
 export const clipHuggingFace: CheckpointFormat = {
   family: "CLIP, Hugging Face layout",
+  weightNames: huggingFaceWeights,
   async recognizes(folder) {
-    return (await folder.field("config.json", "model_type")) === "clip";
+    return (await folder.field("config.json", "model_type")) === "clip" && !(await isOpenClip(folder));
   },
   checkConfiguration: readConfiguration,
   async read(folder) {
     const { config, preprocessor, architecture, tokenizer } = await readConfiguration(folder);
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, huggingFaceWeights);
     const weights = importWeights(config, tensors);
     tensors.finish(/\.position_ids$/);
     const { preprocessing } = preprocessor;
@@ -71,6 +89,23 @@ async function readConfiguration(folder: CheckpointFolder) {
     contextLength: config.text_config.max_position_embeddings,
   });
   return { config, preprocessor, architecture, tokenizer };
+}
+
+/**
+ * Whether a folder with CLIP's `config.json` is open_clip's all the same: its layout is complete, and transformers' is not,
+ * as where a `config.json` does nothing but name the code of a wrapper.
+ */
+async function isOpenClip(folder: CheckpointFolder): Promise<boolean> {
+  const hasLayout = (await folder.field("open_clip_config.json", "model_cfg")) !== undefined;
+  if (!hasLayout || !hasWeightsNamed(folder.files, openClipWeights)) return false;
+  const hasTower = async (name: string): Promise<boolean> =>
+    isObject(await folder.field("config.json", name)) || isObject(await folder.field("config.json", `${name}_dict`));
+  const isComplete = (await hasTower("text_config")) && (await hasTower("vision_config"));
+  return !isComplete || !hasWeightsNamed(folder.files, huggingFaceWeights);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 function architectureOf(

@@ -1,7 +1,7 @@
 import { UserError } from "../core/errors.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
-import { hasClipTokenizer, readClipTokenizer, requireClipTokenizer } from "./clip-tokenizer-files.ts";
+import { hasClipTokenizer, readClipTokenizer } from "./clip-tokenizer-files.ts";
 import type { ForeignTensors } from "./foreign-tensors.ts";
 import { importOpenClip, type OpenClipConfig, openClipSchema } from "./open-clip.ts";
 
@@ -16,6 +16,7 @@ const sizeNames = ["input_resolution", "context_length", "vocab_size"];
  */
 export const clipOpenAi: CheckpointFormat = {
   family: "CLIP ViT as OpenAI published it, one .pt file",
+  weightNames: [],
   async recognizes({ files }) {
     return [...files].filter((name) => name.endsWith(".pt")).length === 1 && !files.has("config.json");
   },
@@ -23,16 +24,13 @@ export const clipOpenAi: CheckpointFormat = {
   async describe() {
     return undefined;
   },
-  async checkConfiguration(folder) {
-    requireClipTokenizer(folder); // every size is in the weights
-  },
   async read(folder) {
     const [path] = [...folder.files].filter((name) => name.endsWith(".pt")).map((name) => folder.pathOf(name));
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, []);
     const config = configOf(path, tensors);
     for (const name of sizeNames) if (tensors.has(name)) tensors.take(name, tensors.shapeOf(name));
     const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
-    const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength });
+    const tokenizer = await readClipTokenizer(folder, { vocabulary, contextLength, isBundled: true });
     return importOpenClip(config, { folder, path, tensors, tokenizer });
   },
 };

@@ -10,6 +10,7 @@ import { readTokenizer } from "./tokenizer-files.ts";
 /** Our own layout: `config.json`, `model.safetensors` with our parameter names, and the tokenizer's file. */
 export const florenceCheckpoint: CheckpointFormat = {
   family: "Florence",
+  weightNames: ["model.safetensors"],
   async recognizes(folder) {
     const format = await folder.field("config.json", "format");
     return typeof format === "string" && format.startsWith("florence-model/");

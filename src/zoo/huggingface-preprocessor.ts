@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../core/errors.ts";
-import type { CheckpointFolder } from "./checkpoint-folder.ts";
+import { type CheckpointFolder, parseConfig } from "./checkpoint-folder.ts";
 import type { ModelConfig } from "./model-config.ts";
 
 /** Pillow's numbers of the filters we have. */
@@ -30,19 +30,31 @@ export interface Preprocessor {
   readonly std: readonly [number, number, number];
 }
 
-const file = "preprocessor_config.json";
+const ownFile = "preprocessor_config.json";
+const jointSchema = z.object({ image_processor: z.unknown().optional() });
+const jointFile = "processor_config.json"; // of a processor that transformers 5 saves: there alone
 
 /**
- * Reads `preprocessor_config.json` of the transformers library.
+ * Reads `preprocessor_config.json` of the transformers library, or where it is missing the `image_processor` of its
+ * `processor_config.json`.
  *
- * @throws UserError `not-found` without the file, `unsupported` for steps that we do not have
+ * @throws UserError `not-found` without either, `unsupported` for steps that we do not have
  */
 export async function readPreprocessor(folder: CheckpointFolder): Promise<Preprocessor> {
-  const config = await folder.parse(file, preprocessorSchema);
+  const hasJoint = folder.files.has(jointFile) && !folder.files.has(ownFile);
+  const inJoint = hasJoint ? (await folder.parse(jointFile, jointSchema)).image_processor : undefined;
+  const isJoint = inJoint !== undefined && inJoint !== null;
+  if (!isJoint && !folder.files.has(ownFile)) {
+    const rule = `${folder.path}: must hold ${ownFile}, or ${jointFile} with an image_processor`;
+    const got = folder.files.has(jointFile) ? `${jointFile} without one` : "neither";
+    throw new UserError("not-found", `${rule}, got ${got}. Fetch the preprocessor too.`);
+  }
+  const path = folder.pathOf(isJoint ? `${jointFile}: image_processor` : ownFile);
+  const config = parseConfig(path, isJoint ? inJoint : await folder.json(ownFile), preprocessorSchema);
   const { resample, image_mean: mean, image_std: std } = config;
   const filter = filters[resample];
   const refuse = (rule: string): never => {
-    throw new UserError("unsupported", `${folder.pathOf(file)}: ${rule}.`);
+    throw new UserError("unsupported", `${path}: ${rule}.`);
   };
   const crops = config.do_center_crop ?? false;
   const { size } = config;

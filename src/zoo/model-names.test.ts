@@ -103,7 +103,6 @@ describe("pullModel", () => {
       "unsupported",
       /^acme\/refused unicl\.yaml: .*got "focal"/,
     ],
-    ["an OpenAI file alone", undefined, { "ViT-B-32.pt": "x" }, "not-found", /^acme\/refused: must hold merges\.txt/],
     [
       "a detector of another form",
       undefined,

@@ -11,7 +11,8 @@ import {
   parseHubReference,
 } from "../io/hub-settings.ts";
 import { bundledModelNames } from "./bundled-models.ts";
-import { checkpointFiles, weightFiles } from "./checkpoint-files.ts";
+import { checkpointFiles, weightFilesOf } from "./checkpoint-choice.ts";
+import { CheckpointFolder } from "./checkpoint-folder.ts";
 import { checkConfiguration } from "./checkpoint-formats.ts";
 
 export interface ModelLookup {
@@ -135,7 +136,7 @@ async function hasWeights(folder: string): Promise<boolean> {
     if ((await kindOf(join(folder, name))) === "file") names.push(name); // a link whose blob is gone is none
   }
   const read = (name: string) => readFile(join(folder, name), "utf8");
-  return weightFiles(folder, new Set(names), read).then(
+  return weightFilesOf(CheckpointFolder.of(folder, new Set(names), read)).then(
     () => true,
     () => false,
   );

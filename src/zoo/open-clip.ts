@@ -4,6 +4,7 @@ import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import type { Weights } from "../nn/module.ts";
 import type { Checkpoint, CheckpointFormat } from "./checkpoint.ts";
+import { openClipWeights } from "./checkpoint-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 import { readClipTokenizer } from "./clip-tokenizer-files.ts";
@@ -15,11 +16,17 @@ import { takeResidualBlocks } from "./residual-blocks.ts";
 const count = z.int().positive();
 const rgb = z.tuple([z.number(), z.number(), z.number()]);
 
+// Some files have a text. The library takes any text for true, "FALSE" too: that one is refused, not guessed at.
+const trueText = z
+  .enum(["true", "True", "TRUE"], { error: 'must be true, false, "true" or "TRUE"' })
+  .transform(() => true);
+const flag = z.union([z.boolean(), trueText], { error: 'must be true, false, "true" or "TRUE"' });
+
 // Strict: every other field of open_clip asks for something that these towers do not do.
 export const openClipSchema = z.strictObject({
   model_cfg: z.strictObject({
     embed_dim: count,
-    quick_gelu: z.boolean().default(false),
+    quick_gelu: flag.default(false),
     vision_cfg: z.strictObject({
       image_size: count.default(224),
       layers: count.default(12),
@@ -54,16 +61,17 @@ const configFile = "open_clip_config.json";
 /** CLIP's ViTs in the layout of open_clip, which is OpenAI's own. Cherti et al., arXiv:2212.07143. */
 export const openClip: CheckpointFormat = {
   family: "OpenCLIP ViT, open_clip layout",
-  // A folder may hold both layouts; transformers' own is read then.
+  weightNames: openClipWeights,
+  // A folder may hold both layouts: transformers' own, where it is complete, has claimed it before.
   async recognizes(folder) {
-    return folder.files.has(configFile) && (await folder.field("config.json", "model_type")) === undefined;
+    return folder.files.has(configFile);
   },
   async checkConfiguration(folder) {
     architectureOf((await readConfiguration(folder)).config, folder.pathOf(configFile));
   },
   async read(folder) {
     const { config, tokenizer } = await readConfiguration(folder);
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, openClipWeights);
     return importOpenClip(config, { folder, path: folder.pathOf(configFile), tensors, tokenizer });
   },
 };
@@ -71,7 +79,7 @@ export const openClip: CheckpointFormat = {
 async function readConfiguration(folder: CheckpointFolder) {
   const config = await folder.parse(configFile, openClipSchema);
   const { vocab_size: vocabulary, context_length: contextLength } = config.model_cfg.text_cfg;
-  return { config, tokenizer: await readClipTokenizer(folder, { vocabulary, contextLength }) };
+  return { config, tokenizer: await readClipTokenizer(folder, { vocabulary, contextLength, isBundled: true }) };
 }
 
 /**

@@ -4,6 +4,7 @@ import { resizePositionEmbedding } from "../models/image-encoder/position-embedd
 import type { TwoTowerConfig } from "../models/two-tower.ts";
 import type { Weights } from "../nn/module.ts";
 import type { CheckpointFormat } from "./checkpoint.ts";
+import { huggingFaceWeights } from "./checkpoint-files.ts";
 import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { readCheckpointTensors } from "./checkpoint-tensors.ts";
 import type { ForeignTensors } from "./foreign-tensors.ts";
@@ -55,13 +56,14 @@ const file = "config.json";
  */
 export const siglip: CheckpointFormat = {
   family: "SigLIP and SigLIP 2, Hugging Face layout",
+  weightNames: huggingFaceWeights,
   async recognizes(folder) {
     return ["siglip", "siglip2"].includes((await folder.field(file, "model_type")) as string);
   },
   checkConfiguration: readConfiguration,
   async read(folder) {
     const { config, preprocessor, architecture, tokenizer } = await readConfiguration(folder);
-    const tensors = await readCheckpointTensors(folder);
+    const tensors = await readCheckpointTensors(folder, huggingFaceWeights);
     const weights = importWeights(config, preprocessor.preprocessing.size, tensors);
     tensors.finish(/\.position_ids$/);
     const { preprocessing } = preprocessor;

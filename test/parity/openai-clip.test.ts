@@ -39,6 +39,16 @@ describe("OpenAI's TorchScript archives", () => {
     expect(preprocessing).toMatchObject({ size: 24, resize: "shorter-side", filter: "bicubic" });
   });
 
+  it("need no tokenizer beside them where they have CLIP's own vocabulary", async () => {
+    const bare = await mkdtemp(join(folder, "bare-"));
+    await writeFile(
+      join(bare, "ViT-B-32.pt"),
+      gunzipSync(await readFile(join(fixtures, "../openai-bare/ViT-zeros.pt.gz"))),
+    );
+    const { tokenizer } = await readCheckpoint(bare);
+    expect(Array.from(tokenizer.encode("a photo of a cat"))).toEqual([49_406, 320, 1125, 539, 320, 2368, 49_407]);
+  });
+
   it("with a ResNet are refused by that name", async () => {
     await writeFile(join(folder, "ViT-tiny.pt"), await readFile(join(fixtures, "resnet.archive")));
     await expect(loadModel(folder)).rejects.toMatchObject({

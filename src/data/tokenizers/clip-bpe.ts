@@ -77,6 +77,14 @@ export class ClipTokenizer implements Tokenizer {
     this.fingerprintParts = ["clip-bpe/2", contextLength, ...lines.slice(1)].join("\n");
   }
 
+  /** What each id stands for, in id order, as `vocab.json` writes it; made anew on every call. */
+  get tokens(): string[] {
+    const merges = this.fingerprintParts.split("\n").slice(2, 2 + this.startId - 512); // after name and context length
+    const bytes = Array.from(byteSymbols().ids).sort(([, a], [, b]) => a - b);
+    const joined = merges.map((line) => line.trim().replace(" ", ""));
+    return [...bytes.map(([symbol]) => symbol), ...joined, "<|startoftext|>", "<|endoftext|>"];
+  }
+
   encode(text: string): Int32Array {
     const room = this.contextLength - 1;
     const ids: number[] = [this.startId];

@@ -1,4 +1,5 @@
 import { UserError } from "../../core/errors.ts";
+import { byteNames } from "./sentencepiece-unigram.ts";
 import type { SubwordModel } from "./subword-tokenizer.ts";
 
 export interface BpeConfig {
@@ -48,10 +49,7 @@ export class BpeModel implements SubwordModel {
       this.#mergedIds[rank] = idOf(left + right, `the result of merge ${rank + 1}`);
     }
     this.#unknownId = unknownPiece === undefined ? undefined : idOf(unknownPiece, "the unknown piece");
-    const byteName = (byte: number) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
-    this.#byteIds = fallsBackToBytes
-      ? Array.from({ length: 256 }, (_, byte) => vocabulary.get(byteName(byte)))
-      : new Array(256).fill(undefined);
+    this.#byteIds = byteNames.map((name) => (fallsBackToBytes ? vocabulary.get(name) : undefined));
     this.#config = config;
   }
 

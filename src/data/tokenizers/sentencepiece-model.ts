@@ -1,13 +1,15 @@
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { UserError } from "../../core/errors.ts";
 import { CharacterMap } from "./character-map.ts";
-import { UnigramModel, type UnigramPiece } from "./sentencepiece-unigram.ts";
+import { byteNames, UnigramModel, type UnigramPiece } from "./sentencepiece-unigram.ts";
+import { UserDefinedPieces } from "./user-defined-pieces.ts";
 
 /** SentencePiece's mark of a space. */
 export const spaceMark = "▁";
 
-const pieceTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
+const pieceTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 const unigramType = 1;
+const smallestFloat = 2 ** -126; // that single precision has in full
 
 interface NormalizerSpec {
   rules: Uint8Array;
@@ -21,26 +23,32 @@ export class SentencePieceModel {
   readonly unigram: UnigramModel;
   readonly #spec: NormalizerSpec;
   readonly #rules: CharacterMap | undefined;
+  readonly #userDefined: UserDefinedPieces;
   readonly #utf8 = new TextEncoder();
 
-  /** @throws UserError `corrupt` if the bytes are no such model, `unsupported` for one that is not a plain unigram model */
+  /** @throws UserError `corrupt` if the bytes are no such model, `unsupported` for one that is not a unigram model */
   constructor(file: Uint8Array) {
     const { pieces, modelType, hasByteFallback, spec } = readModel(file);
     if (modelType !== unigramType) {
       throw new UserError("unsupported", `the model must be of type unigram (1), got type ${modelType}.`);
     }
-    if (hasByteFallback || pieces.some(({ type }) => type === pieceTypes.userDefined)) {
-      throw new UserError("unsupported", "the model must have no byte fallback and no user-defined pieces, it has.");
-    }
-    const { normal, unknown } = pieceTypes;
+    const { normal, unknown, userDefined } = pieceTypes;
+    const normalScores = pieces.filter(({ type }) => type === normal).map(({ score }) => score);
+    const highest = normalScores.reduce((high, score) => Math.max(high, score), smallestFloat);
+    const lengthOf = (text: string): number => this.#utf8.encode(text).length;
     const unigramPieces: UnigramPiece[] = pieces.map(({ text, score, type }) => ({
       text,
-      score,
-      matches: type === normal,
+      // Above every other way to cut the same text.
+      score: type === userDefined ? Math.fround(lengthOf(text) * highest) - 0.1 : score,
+      matches: type === normal || type === userDefined,
       isNormal: type === normal,
     }));
     const unknownId = pieces.findIndex(({ type }) => type === unknown);
-    this.unigram = new UnigramModel(unigramPieces, unknownId, "single");
+    const byteIds = byteIdsOf(pieces, hasByteFallback);
+    this.unigram = new UnigramModel(unigramPieces, unknownId, { precision: "single", byteIds });
+    this.#userDefined = new UserDefinedPieces(
+      pieces.filter(({ type }) => type === userDefined).map(({ text }) => text),
+    );
     this.#spec = spec;
     this.#rules = spec.rules.length > 0 ? new CharacterMap(spec.rules) : undefined;
   }
@@ -81,12 +89,28 @@ export class SentencePieceModel {
   }
 
   #next(bytes: Uint8Array, at: number): { length: number; replacement: string } {
+    const kept = this.#userDefined.matchAt(bytes, at);
+    if (kept) return kept;
     let longest: { length: number; place: number } | undefined;
     if (this.#rules) for (const match of this.#rules.matches(bytes, at)) longest = match;
     if (longest) return { length: longest.length, replacement: (this.#rules as CharacterMap).textAt(longest.place) };
     const length = bytes[at] < 0x80 ? 1 : bytes[at] < 0xe0 ? 2 : bytes[at] < 0xf0 ? 3 : 4;
     return { length, replacement: decoder.decode(bytes.subarray(at, at + length)) };
   }
+}
+
+/** Ids of the 256 bytes where unknown characters become bytes. @throws UserError `corrupt` if one is missing, or not asked for */
+function byteIdsOf(pieces: StoredModel["pieces"], hasByteFallback: boolean): number[] | undefined {
+  const ids = new Map(pieces.flatMap(({ text, type }, id) => (type === pieceTypes.byte ? [[text, id] as const] : [])));
+  if (!hasByteFallback) {
+    if (ids.size === 0) return undefined;
+    throw new UserError("corrupt", `the model must have byte pieces for byte fallback alone, got ${ids.size} without.`);
+  }
+  return byteNames.map((name) => {
+    const id = ids.get(name);
+    if (id !== undefined) return id;
+    throw new UserError("corrupt", `the model must have all bytes, for its byte fallback, got no ${name}.`);
+  });
 }
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -134,8 +158,9 @@ function readModel(file: Uint8Array): StoredModel {
     const message = `the file must be a SentencePiece model, got: ${(error as Error).message}.`;
     throw new UserError("corrupt", message, { cause: error });
   }
-  if (model.pieces.length === 0)
-    throw new UserError("corrupt", "the file must be a SentencePiece model, got no pieces.");
+  const empty =
+    model.pieces.length === 0 ? "no pieces" : model.pieces.some(({ text }) => text === "") ? "an empty one" : "";
+  if (empty !== "") throw new UserError("corrupt", `the file must be a SentencePiece model of pieces, got ${empty}.`);
   return model;
 }
 

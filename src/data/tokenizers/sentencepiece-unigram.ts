@@ -4,6 +4,12 @@ import type { SubwordModel } from "./subword-tokenizer.ts";
 /** Unknown characters cost this much more than the rarest piece. */
 const unknownPenalty = 10;
 
+/** The pieces of single bytes, <0x00> … <0xFF>. */
+export const byteNames: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
+);
+
 export interface UnigramPiece {
   readonly text: string;
   readonly score: number; // natural logarithm of its probability
@@ -11,9 +17,19 @@ export interface UnigramPiece {
   readonly isNormal: boolean; // whether its score counts among those that the cost of unknown characters follows
 }
 
+export interface UnigramOptions {
+  /**
+   * Of the sums of scores: "single" as in SentencePiece itself, "double" as in the tokenizers library; they decide between
+   * ways that are all but equally probable.
+   */
+  readonly precision: "single" | "double";
+  /** Ids of the 256 bytes, if unknown characters become the bytes of their UTF-8. */
+  readonly byteIds?: readonly number[] | undefined;
+}
+
 /**
  * SentencePiece's unigram model: of all ways to cut a text into pieces, the most probable; characters that no piece
- * covers are unknown, a run of them being one. Kudo, arXiv:1804.10959.
+ * covers are unknown, a run of them being one, or become bytes. Kudo, arXiv:1804.10959.
  */
 export class UnigramModel implements SubwordModel {
   readonly #pieces: readonly UnigramPiece[];
@@ -22,14 +38,14 @@ export class UnigramModel implements SubwordModel {
   readonly #unknownScore: number;
   readonly #longest: number; // UTF-16 units of the longest piece
   readonly #round: (value: number) => number;
+  readonly #byteIds: readonly number[] | undefined;
+  readonly #utf8 = new TextEncoder();
 
   /**
-   * @param pieces     in id order
-   * @param precision  of the sums of scores: "single" as in SentencePiece itself, "double" as in the tokenizers library;
-   *                   they decide between ways that are all but equally probable
-   * @throws  UserError `corrupt` for a piece that stands twice, or an unknown piece that is not there
+   * @param pieces  in id order
+   * @throws UserError `corrupt` for a piece that stands twice, or an unknown piece that is not there
    */
-  constructor(pieces: readonly UnigramPiece[], unknownId: number, precision: "single" | "double") {
+  constructor(pieces: readonly UnigramPiece[], unknownId: number, { precision, byteIds }: UnigramOptions) {
     if (!Number.isInteger(unknownId) || unknownId < 0 || unknownId >= pieces.length) {
       throw new UserError("corrupt", `the unknown piece must be one of ${pieces.length}, got number ${unknownId}.`);
     }
@@ -46,6 +62,7 @@ export class UnigramModel implements SubwordModel {
       longest = Math.max(longest, text.length);
     }
     this.#pieces = pieces;
+    this.#byteIds = byteIds;
     this.#unknownId = unknownId;
     this.#unknownScore = this.#round(lowest - unknownPenalty);
     this.#longest = longest;
@@ -57,7 +74,8 @@ export class UnigramModel implements SubwordModel {
 
   get fingerprintParts(): string {
     const pieces = this.#pieces.map(({ text, score, matches }) => `${text} ${score} ${matches}`);
-    return ["unigram/1", this.#unknownId, ...pieces].join("\n");
+    const bytes = this.#byteIds ? [`bytes ${this.#byteIds.join()}`] : [];
+    return ["unigram/1", this.#unknownId, ...bytes, ...pieces].join("\n");
   }
 
   idOf(piece: string): number | undefined {
@@ -94,7 +112,9 @@ export class UnigramModel implements SubwordModel {
     }
     const path: number[] = [];
     for (let end = length; end > 0; end = starts[end]) {
-      if (ids[end] !== this.#unknownId || path.at(-1) !== this.#unknownId) path.push(ids[end]);
+      if (ids[end] === this.#unknownId && this.#byteIds) {
+        for (const byte of this.#utf8.encode(text.slice(starts[end], end)).reverse()) path.push(this.#byteIds[byte]);
+      } else if (ids[end] !== this.#unknownId || path.at(-1) !== this.#unknownId) path.push(ids[end]);
     }
     return path.reverse();
   }

@@ -1,6 +1,5 @@
 import { SentencePieceModel, spaceMark } from "./sentencepiece-model.ts";
 import type { SubwordPipeline } from "./subword-tokenizer.ts";
-import { lowerCaseEach } from "./text-normalizers.ts";
 
 /** What Python's `str.isspace` accepts. */
 const pythonSpaces = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";
@@ -9,7 +8,8 @@ const outerSpaces = new RegExp(`^${pythonSpaces}|${pythonSpaces}$`, "g");
 
 /** SigLIP's canonical form of a text: lower case, no ASCII punctuation, single spaces. Zhai et al., arXiv:2303.15343. */
 export function canonicalizeSiglipText(text: string): string {
-  return lowerCaseEach(text)
+  return text
+    .toLowerCase() // of the whole, as in the reference: a sigma that ends a word has a form of its own
     .replace(/[!-/:-@[-`{-~]/g, "")
     .replace(spaces, " ")
     .replace(outerSpaces, "");
@@ -37,7 +37,7 @@ export class SiglipPieces implements SubwordPipeline {
   }
 
   get fingerprintParts(): string {
-    return ["siglip-text/1", this.#model.fingerprintParts].join("\n");
+    return ["siglip-text/2", this.#model.fingerprintParts].join("\n");
   }
 
   idOf(piece: string): number | undefined {

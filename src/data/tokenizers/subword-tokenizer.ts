@@ -26,6 +26,8 @@ export interface SubwordTokenizerConfig {
   readonly prefix: readonly number[]; // special ids before the text's
   readonly suffix: readonly number[]; // and after them; kept when a text is cut
   readonly padId: number;
+  /** Rows of the model's token table, where the vocabulary may have a few more; an id above them is an error. */
+  readonly rows?: number | undefined;
 }
 
 /**
@@ -35,19 +37,21 @@ export interface SubwordTokenizerConfig {
 export class SubwordTokenizer implements Tokenizer {
   readonly contextLength: number;
   readonly padId: number;
+  readonly vocabularySize: number;
   readonly #config: SubwordTokenizerConfig;
 
   /** @throws UserError `bad-argument` if the special ids do not fit, or one is not of the vocabulary */
   constructor(config: SubwordTokenizerConfig) {
-    const { contextLength, prefix, suffix, padId, pipeline } = config;
+    const { contextLength, prefix, suffix, padId, pipeline, rows = Number.POSITIVE_INFINITY } = config;
     const specials = prefix.length + suffix.length;
     if (!Number.isInteger(contextLength) || contextLength <= specials) {
       const rule = `the context length must be a whole number above its ${specials} special tokens`;
       throw new UserError("bad-argument", `SubwordTokenizer: ${rule}, got ${contextLength}.`);
     }
-    const strange = [...prefix, ...suffix, padId].find((id) => !(id >= 0 && id < pipeline.vocabularySize));
+    this.vocabularySize = Math.min(pipeline.vocabularySize, rows);
+    const strange = [...prefix, ...suffix, padId].find((id) => !(id >= 0 && id < this.vocabularySize));
     if (strange !== undefined) {
-      const rule = `special ids must be below ${pipeline.vocabularySize}`;
+      const rule = `special ids must be below ${this.vocabularySize}`;
       throw new UserError("bad-argument", `SubwordTokenizer: ${rule}, got ${strange}.`);
     }
     this.contextLength = contextLength;
@@ -55,19 +59,21 @@ export class SubwordTokenizer implements Tokenizer {
     this.#config = config;
   }
 
-  get vocabularySize(): number {
-    return this.#config.pipeline.vocabularySize;
-  }
-
   get fingerprintParts(): string {
     const { pipeline, contextLength, prefix, suffix, padId } = this.#config;
     return ["fixed-length/1", contextLength, prefix.join(), suffix.join(), padId, pipeline.fingerprintParts].join("\n");
   }
 
+  /** @throws UserError `mismatch` for a text with a piece that the model's table has no row for */
   encode(text: string): Int32Array {
     const { pipeline, contextLength, prefix, suffix, padId } = this.#config;
     const ids = new Int32Array(contextLength).fill(padId);
     const words = pipeline.idsOf(text).slice(0, contextLength - prefix.length - suffix.length);
+    const above = words.find((id) => id >= this.vocabularySize);
+    if (above !== undefined) {
+      const rule = `Text ${JSON.stringify(text.slice(0, 60))}: its ids must be below the model's ${this.vocabularySize}`;
+      throw new UserError("mismatch", `${rule}, got ${above}. Leave out the sign that only the tokenizer knows.`);
+    }
     ids.set([...prefix, ...words, ...suffix]);
     return ids;
   }

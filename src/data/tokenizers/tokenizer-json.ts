@@ -3,7 +3,7 @@ import { UserError } from "../../core/errors.ts";
 import { AddedTokens, addedTokenSchema } from "./added-tokens.ts";
 import { createPreTokenizer, type PreTokenizer } from "./pre-tokenizers.ts";
 import { BpeModel } from "./sentencepiece-bpe.ts";
-import { UnigramModel } from "./sentencepiece-unigram.ts";
+import { byteNames, UnigramModel } from "./sentencepiece-unigram.ts";
 import type { SubwordModel, SubwordPipeline } from "./subword-tokenizer.ts";
 import { createNormalizer, lowerCaseEach, type TextNormalizer } from "./text-normalizers.ts";
 
@@ -16,7 +16,7 @@ const modelSchema = z.discriminatedUnion("type", [
     type: z.literal("Unigram"),
     unk_id: z.int().nonnegative(),
     vocab: z.array(z.unknown()),
-    byte_fallback: z.literal(false).optional(),
+    byte_fallback: z.boolean().default(false),
   }),
   z.object({
     type: z.literal("BPE"),
@@ -132,7 +132,13 @@ export class TokenizerJson implements SubwordPipeline {
   }
 }
 
-function unigramOf({ vocab, unk_id }: { vocab: readonly unknown[]; unk_id: number }): UnigramModel {
+interface StoredUnigram {
+  vocab: readonly unknown[];
+  unk_id: number;
+  byte_fallback: boolean;
+}
+
+function unigramOf({ vocab, unk_id, byte_fallback }: StoredUnigram): UnigramModel {
   const pieces = vocab.map((entry, id) => {
     const [text, score] = Array.isArray(entry) ? entry : [];
     if (typeof text !== "string" || typeof score !== "number") {
@@ -140,7 +146,14 @@ function unigramOf({ vocab, unk_id }: { vocab: readonly unknown[]; unk_id: numbe
     }
     return { text, score, matches: true, isNormal: true };
   });
-  return new UnigramModel(pieces, unk_id, "double");
+  if (!byte_fallback) return new UnigramModel(pieces, unk_id, { precision: "double" });
+  const ids = new Map(pieces.map(({ text }, id) => [text, id]));
+  const byteIds = byteNames.map((name) => {
+    const id = ids.get(name);
+    if (id !== undefined) return id;
+    throw new UserError("corrupt", `model.vocab: byte_fallback must find all bytes, got no ${name}.`);
+  });
+  return new UnigramModel(pieces, unk_id, { precision: "double", byteIds });
 }
 
 interface StoredBpe {

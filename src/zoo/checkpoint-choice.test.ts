@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { checkpointFiles } from "./checkpoint-files.ts";
+import { UserError } from "../core/errors.ts";
+import { checkpointFiles } from "./checkpoint-choice.ts";
 
 const indexOf = (...shards: string[]) =>
   JSON.stringify({ metadata: {}, weight_map: Object.fromEntries(shards.map((shard, i) => [`tensor${i}`, shard])) });
@@ -27,6 +28,51 @@ describe("checkpointFiles", () => {
     expect(await choose([...others, ...wanted.toReversed()])).toEqual(wanted);
   });
 
+  const towers = { text_config: {}, vision_config: {} };
+  const own = ["config.json", "pytorch_model.bin"];
+  const both = [...own, "open_clip_config.json", "open_clip_model.safetensors"];
+  it.each([
+    ["transformers' own where its layout is complete", both, { model_type: "clip", ...towers }, "pytorch_model.bin"],
+    [
+      "transformers' own though open_clip's stand beside without a configuration",
+      [...own, "open_clip_model.safetensors"],
+      { model_type: "clip" },
+      "pytorch_model.bin",
+    ],
+    [
+      "open_clip's where config.json names a wrapper's code alone",
+      ["config.json", "open_clip_config.json", "model.safetensors", "open_clip_model.safetensors"],
+      { model_type: "clip", auto_map: { AutoModel: "wrapper.Wrapper" } },
+      "open_clip_model.safetensors",
+    ],
+    [
+      "open_clip's where transformers' weights are not there",
+      ["config.json", "open_clip_config.json", "open_clip_pytorch_model.bin"],
+      { model_type: "clip", ...towers },
+      "open_clip_pytorch_model.bin",
+    ],
+    [
+      "open_clip's own before general names",
+      ["open_clip_config.json", "model.safetensors", "open_clip_pytorch_model.bin"],
+      {},
+      "open_clip_pytorch_model.bin",
+    ],
+    [
+      "SigLIP's",
+      ["config.json", "open_clip_model.safetensors", "pytorch_model.bin"],
+      { model_type: "siglip" },
+      "pytorch_model.bin",
+    ],
+  ])("brings %s", async (_, names, config, expected) => {
+    const text = JSON.stringify({ model_cfg: {}, ...config }); // of both configurations
+    expect((await choose(names, text)).at(-1)).toBe(expected);
+  });
+
+  it("does not take a failed download for another layout", async () => {
+    const read = () => Promise.reject(new UserError("network", "the hub must answer"));
+    await expect(checkpointFiles("owner/model", new Set(own), read)).rejects.toMatchObject({ code: "network" });
+  });
+
   it.each([
     ["transformers' safetensors first", ["open_clip_model.safetensors", "model.safetensors"], "model.safetensors"],
     [
@@ -34,7 +80,8 @@ describe("checkpointFiles", () => {
       ["pytorch_model.bin", "open_clip_model.safetensors"],
       "open_clip_model.safetensors",
     ],
-    ["PyTorch where there is nothing else", ["pytorch_model.bin", "x.pt"], "pytorch_model.bin"],
+    ["PyTorch where there is nothing else", ["pytorch_model.bin", "x.pth"], "pytorch_model.bin"],
+    ["a .pt as OpenAI published it, where there is no configuration", ["pytorch_model.bin", "x.pt"], "x.pt"],
     ["open_clip's PyTorch", ["open_clip_pytorch_model.bin"], "open_clip_pytorch_model.bin"],
     ["a single .pth", ["swin_tiny.pth"], "swin_tiny.pth"],
   ])("prefers %s", async (_, names, expected) => {
