@@ -1,11 +1,14 @@
-import { constants, copyFile, type FileHandle, mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { constants, copyFile, type FileHandle, mkdir, mkdtemp, open, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { encodeXML } from "entities";
 import { stringify } from "yaml";
 import { boxToCentre, boxToXywh } from "../../../core/boxes.ts";
+import { UserError } from "../../../core/errors.ts";
 import type { DetectionFormat } from "../../../data/detection/detection-set.ts";
+import { DistinctNames, yoloName } from "../../../data/detection/file-names.ts";
 import { replaceFolder } from "../../../io/atomic-files.ts";
 import { fileError } from "../../../io/file-errors.ts";
+import { type FailedFile, failedFile } from "../../../io/file-walk.ts";
 import { pathOf } from "./label-folder.ts";
 import { type LabelledPicture, readJournal } from "./label-journal.ts";
 
@@ -24,22 +27,27 @@ export interface WrittenLabels {
   readonly folder: string;
   readonly images: number;
   readonly boxes: number;
+  /** Pictures of the journal that are no longer in the folder, and so are not in the set. */
+  readonly missing: readonly FailedFile[];
 }
 
 /**
  * Writes a journal as a detection set, one picture at a time, with copies of the pictures. COCO has each score in `score`;
  * YOLO and Pascal VOC have no place for one, so it stands in `scores.jsonl` there. The folder appears whole or not at all, in the
- * place of an older one.
+ * place of an older one. Pictures that have been deleted or renamed since are left out and told in `missing`.
+ *
+ * @throws UserError naming the picture that cannot be copied, or the folder
  */
 export async function writeLabels(target: string, options: WriteLabelsOptions): Promise<WrittenLabels> {
   const whole = resolve(target);
   await mkdir(dirname(whole), { recursive: true });
   const temporary = await mkdtemp(join(dirname(whole), `.${basename(whole)}-`));
+  const missing = new Map<string, FailedFile>();
   try {
-    const counts = await writers[options.format](temporary, options);
+    const counts = await writers[options.format](temporary, { ...options, missing });
     await writeFile(join(temporary, "about.json"), `${JSON.stringify(options.about, null, 2)}\n`);
     await replaceFolder(temporary, whole);
-    return { folder: target, ...counts };
+    return { folder: target, ...counts, missing: [...missing.values()] };
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     options.signal?.throwIfAborted();
@@ -51,22 +59,37 @@ interface Counts {
   readonly images: number;
   readonly boxes: number;
 }
-type Writer = (target: string, options: WriteLabelsOptions) => Promise<Counts>;
+/** With what was found missing when pictures were copied, by the journal's names. */
+type WriterOptions = WriteLabelsOptions & { readonly missing: Map<string, FailedFile> };
+type Writer = (target: string, options: WriterOptions) => Promise<Counts>;
 
 const writers: Readonly<Record<DetectionFormat, Writer>> = { coco: writeCoco, yolo: writeYolo, voc: writeVoc };
 
 /** Goes through the journal, copies each picture to `place` of its name, and counts. */
 async function eachPicture(
-  { folder, journalPath, signal, onProgress }: WriteLabelsOptions,
+  { folder, journalPath, missing, signal, onProgress }: WriterOptions,
   place: (picture: LabelledPicture) => string,
   write: (picture: LabelledPicture, number: number) => Promise<void>,
 ): Promise<Counts> {
   let [images, boxes] = [0, 0];
   for await (const picture of readJournal(journalPath)) {
     signal?.throwIfAborted();
+    const source = pathOf(folder, picture);
+    if (!(await isThere(source))) {
+      const remedy = `Put it back, or take its line out of ${journalPath}.`;
+      const error = new UserError(
+        "not-found",
+        `${source}: must still be there, got nothing; it is left out. ${remedy}`,
+      );
+      missing.set(picture.file, failedFile(source, error));
+      continue;
+    }
     const path = place(picture);
     await mkdir(dirname(path), { recursive: true });
-    await copyFile(pathOf(folder, picture), path, constants.COPYFILE_FICLONE); // shares blocks where it can
+    // Shares blocks where the file system can.
+    await copyFile(source, path, constants.COPYFILE_FICLONE).catch((error: unknown) => {
+      throw fileError(source, error);
+    });
     await write(picture, ++images);
     boxes += picture.detections.length;
     onProgress?.(images);
@@ -74,8 +97,20 @@ async function eachPicture(
   return { images, boxes };
 }
 
+/** @throws UserError naming the file, if it cannot be told */
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    const failure = fileError(path, error);
+    if (failure.code === "not-found") return false;
+    throw failure;
+  }
+}
+
 /** COCO JSON in Roboflow's folders. Annotations go to a file of their own first, since the images stand ahead of them. */
-async function writeCoco(target: string, options: WriteLabelsOptions): Promise<Counts> {
+async function writeCoco(target: string, options: WriterOptions): Promise<Counts> {
   const { labels, about } = options;
   const split = join(target, "train");
   await mkdir(split);
@@ -100,9 +135,10 @@ async function writeCoco(target: string, options: WriteLabelsOptions): Promise<C
   }
 }
 
-async function appendAnnotations(file: FileHandle, { journalPath, labels }: WriteLabelsOptions): Promise<void> {
+async function appendAnnotations(file: FileHandle, { journalPath, labels, missing }: WriterOptions): Promise<void> {
   let [image, id] = [0, 0];
-  for await (const { detections } of readJournal(journalPath)) {
+  for await (const { file: name, detections } of readJournal(journalPath)) {
+    if (missing.has(name)) continue;
     image++;
     const rows = detections.map(({ box, label, score }) => {
       const bbox = boxToXywh(box).map((value) => Number(value.toFixed(2)));
@@ -114,9 +150,9 @@ async function appendAnnotations(file: FileHandle, { journalPath, labels }: Writ
   }
 }
 
-async function writeYolo(target: string, options: WriteLabelsOptions): Promise<Counts> {
+async function writeYolo(target: string, options: WriterOptions): Promise<Counts> {
   const { labels } = options;
-  const stems = new Map<string, number>();
+  const names = new DistinctNames();
   let named = { stem: "", file: "" };
   await writeFile(
     join(target, "data.yaml"),
@@ -126,7 +162,7 @@ async function writeYolo(target: string, options: WriteLabelsOptions): Promise<C
     eachPicture(
       options,
       (picture) => {
-        named = distinctName(picture.file, stems);
+        named = names.next(yoloName(picture.file));
         return join(target, "train", "images", named.file);
       },
       async (picture) => {
@@ -143,15 +179,15 @@ async function writeYolo(target: string, options: WriteLabelsOptions): Promise<C
   );
 }
 
-async function writeVoc(target: string, options: WriteLabelsOptions): Promise<Counts> {
-  const stems = new Map<string, number>();
+async function writeVoc(target: string, options: WriterOptions): Promise<Counts> {
+  const names = new DistinctNames();
   let named = { stem: "", file: "" };
   await writeFile(join(target, "classes.txt"), options.labels.map((name) => `${name}\n`).join(""));
   return withScores(target, (scores) =>
     eachPicture(
       options,
       (picture) => {
-        named = distinctName(picture.file, stems);
+        named = names.next(picture.file);
         return join(target, "train", named.file);
       },
       async (picture) => {
@@ -194,15 +230,4 @@ async function withScores(
   } finally {
     await file.close();
   }
-}
-
-/** A name that differs from those before in more than its ending: label files are named by what is ahead of it. */
-function distinctName(file: string, stems: Map<string, number>): { stem: string; file: string } {
-  const dot = file.lastIndexOf(".");
-  const ending = dot > file.lastIndexOf("/") ? file.slice(dot) : "";
-  const plain = file.slice(0, file.length - ending.length);
-  let stem = plain;
-  for (let n = 2; stems.has(stem); n++) stem = `${plain}-${n}`;
-  stems.set(stem, 1);
-  return { stem, file: `${stem}${ending}` };
 }
