@@ -9,6 +9,7 @@ import { DistinctNames, yoloName } from "../../../data/detection/file-names.ts";
 import { replaceFolder } from "../../../io/atomic-files.ts";
 import { fileError } from "../../../io/file-errors.ts";
 import { type FailedFile, failedFile } from "../../../io/file-walk.ts";
+import { labelPlaces } from "../class-prompts.ts";
 import { pathOf } from "./label-folder.ts";
 import { type LabelledPicture, readJournal } from "./label-journal.ts";
 
@@ -136,6 +137,7 @@ async function writeCoco(target: string, options: WriterOptions): Promise<Counts
 }
 
 async function appendAnnotations(file: FileHandle, { journalPath, labels, missing }: WriterOptions): Promise<void> {
+  const placeOf = labelPlaces(labels);
   let [image, id] = [0, 0];
   for await (const { file: name, detections } of readJournal(journalPath)) {
     if (missing.has(name)) continue;
@@ -143,7 +145,7 @@ async function appendAnnotations(file: FileHandle, { journalPath, labels, missin
     const rows = detections.map(({ box, label, score }) => {
       const bbox = boxToXywh(box).map((value) => Number(value.toFixed(2)));
       const area = Number((bbox[2] * bbox[3]).toFixed(4));
-      const fields = { image_id: image, category_id: labels.indexOf(label) + 1, bbox, area, iscrowd: 0, score };
+      const fields = { image_id: image, category_id: placeOf(label) + 1, bbox, area, iscrowd: 0, score };
       return `${id > 0 ? "," : ""}\n${JSON.stringify({ id: ++id, ...fields })}`;
     });
     if (rows.length > 0) await file.appendFile(rows.join(""));
@@ -152,6 +154,7 @@ async function appendAnnotations(file: FileHandle, { journalPath, labels, missin
 
 async function writeYolo(target: string, options: WriterOptions): Promise<Counts> {
   const { labels } = options;
+  const placeOf = labelPlaces(labels);
   const names = new DistinctNames();
   let named = { stem: "", file: "" };
   await writeFile(
@@ -170,7 +173,7 @@ async function writeYolo(target: string, options: WriterOptions): Promise<Counts
         const rows = detections.map(({ box, label }) => {
           const [x, y, w, h] = boxToCentre(box);
           const shares = [x / width, y / height, w / width, h / height].map((value) => Number(value.toFixed(12)));
-          return `${[labels.indexOf(label), ...shares].join(" ")}\n`;
+          return `${[placeOf(label), ...shares].join(" ")}\n`;
         });
         await writeBeside(join(target, "train", "labels", `${named.stem}.txt`), rows.join(""));
         await scores(picture, named.file);
