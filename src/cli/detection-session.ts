@@ -31,7 +31,7 @@ export async function openReportedSet(
   const grave = set.problems.filter(({ action }) => action !== "noted");
   for (const { error } of grave.slice(0, problemsShown)) context.log(error.message);
   const rest = grave.length - problemsShown;
-  if (rest > 0) context.log(`${path}: ${rest} more problems; \`florence data inspect\` lists them all.`);
+  if (rest > 0) context.log(`${path}: ${rest} more problems; \`florence data inspect ${path}\` lists them all.`);
   return set;
 }
 
