@@ -16,6 +16,12 @@ it.each([
   { what: "a COCO file", files: { "x.json": boxes }, at: "x.json", is: true },
   { what: "YOLO", files: { "data.yaml": "names: [cat]\ntrain: images\n" }, is: true },
   { what: "Pascal VOC", files: { "train/a.xml": "<annotation></annotation>" }, is: true },
+  {
+    what: "YOLO with the scores of its labels",
+    files: { "data.yaml": "train: train/images\nnames: [cat]\n", "scores.jsonl": "{}\n" },
+    is: true,
+  },
+  { what: "Pascal VOC likewise", files: { "train/a.xml": "<annotation>", "scores.jsonl": "{}\n" }, is: true },
   { what: "captions", files: { "x.json": captions }, at: "x.json", is: false },
   {
     what: "COCO with captions",

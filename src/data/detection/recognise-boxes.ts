@@ -5,7 +5,7 @@ import { readUtf8 } from "../../io/text-files.ts";
 import { findCocoFiles } from "./coco-layout.ts";
 import { findYoloConfig } from "./yolo-layout.ts";
 
-/** Files at the root of labelled sets, which are no sets of boxes whatever lies below. */
+/** Files at the root of labelled sets: then annotations below are not what the set is about. */
 const labelledFile = /\.(csv|tsv|jsonl|ndjson|tar|tar\.gz|tgz)$|captions.*\.json$|idx3-ubyte(\.gz)?$/i;
 
 /**
@@ -16,16 +16,23 @@ export async function holdsBoxes(path: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;
   if (!stats.isDirectory()) return /\.ya?ml$/i.test(path) || (path.toLowerCase().endsWith(".json") && hasBoxes(path));
-  const names = [...(await readdir(path)), ...(await readdir(join(path, "annotations")).catch(() => []))];
-  if (names.some((name) => labelledFile.test(name))) return false;
   const [coco] = await findCocoFiles(path);
-  if (coco) return basename(coco.path) === "_annotations.coco.json" || hasBoxes(coco.path);
+  if (coco && basename(coco.path) === "_annotations.coco.json") return true;
   const config = await findYoloConfig(path);
-  if (config && /^names\s*:/m.test(await readUtf8(config))) return true;
+  if (config && isDescription(await readUtf8(config))) return true;
+  const names = [...(await readdir(path)), ...(await readdir(join(path, "annotations")).catch(() => []))];
+  // `florence label` puts scores.jsonl beside what it writes as Pascal VOC.
+  if (names.some((name) => labelledFile.test(name) && name !== "scores.jsonl")) return false;
+  if (coco) return hasBoxes(coco.path);
   for await (const found of walkImageFiles([path], { extensions: new Set(["xml"]) })) {
     return !("error" in found) && (await beginning(found.path)).includes("<annotation");
   }
   return false;
+}
+
+/** Whether YAML names classes and pictures of a split. */
+function isDescription(text: string): boolean {
+  return /^names\s*:/m.test(text) && /^(train|val|valid|test)\s*:/m.test(text);
 }
 
 async function hasBoxes(path: string): Promise<boolean> {
