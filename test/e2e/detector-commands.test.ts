@@ -178,10 +178,11 @@ describe("label", () => {
         labelled,
         earlier,
         failed: 0,
-        missing: 0,
+        leftOut: 0,
         images: 2,
       });
     }
+    expect(await readFile(join(photos, "out/journal.jsonl"), "utf8")).toMatch(/"bytes":\d+,"changedMs":\d/);
     const other = await runFlorence(words("x").with(-1, join(photos, "out")), options);
     expect([other.exitCode, other.stderr]).toEqual([5, expect.stringContaining("was begun with folder")]);
     const within = await runFlorence(
@@ -191,7 +192,7 @@ describe("label", () => {
     expect([within.exitCode, within.stderr]).toEqual([2, expect.stringContaining("must not lie in <out>/dataset")]);
     await rm(join(photos, "train-000001.jpg"));
     const gone = await runFlorence(wordsHere(join(photos, "out"), "--json"), options);
-    expect([gone.exitCode, jsonLines(gone.stdout).at(-1)?.summary]).toMatchObject([3, { missing: 1, images: 1 }]);
+    expect([gone.exitCode, jsonLines(gone.stdout).at(-1)?.summary]).toMatchObject([3, { leftOut: 1, images: 1 }]);
     expect(gone.stderr + gone.stdout).toContain("train-000001.jpg: must still be there");
   }, 30_000);
 

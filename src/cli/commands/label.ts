@@ -99,12 +99,12 @@ you train: --review.`,
           onFailure: (failure) => reportFailure(context, failure, Boolean(json)),
         });
         const total = summary.labelled + summary.earlier;
-        let missing = 0;
+        let leftOut = 0;
         if (total > 0) {
           const results = { folder, out, journalPath, labels, settings: labeller.settings, summary };
-          missing = await writeResults(context, results, options);
+          leftOut = await writeResults(context, results, options);
         } else context.log("label: found no pictures.");
-        return exitCodeOfBatch({ processed: total - missing, failed: summary.failed + missing });
+        return exitCodeOfBatch({ processed: total - leftOut, failed: summary.failed + leftOut });
       });
     } finally {
       progress.stop();
@@ -122,18 +122,18 @@ interface Results {
   readonly summary: LabellingSummary;
 }
 
-/** Writes the set and the page; returns how many labelled pictures are no longer there, each of which is reported. */
+/** Writes the set and the page; returns how many labelled pictures are not in it, each of which is reported. */
 async function writeResults(
   context: CommandContext,
   { folder, out, journalPath, labels, settings, summary }: Results,
   { format, review, json = false }: LabelOptions,
 ): Promise<number> {
   const about = { made_by: "florence label", settings, note: "Labels are a detector's guesses." };
-  const { missing, ...written } = await writeLabels(join(out, "dataset"), {
+  const { leftOut, ...written } = await writeLabels(join(out, "dataset"), {
     ...{ folder, journalPath, labels, format, about },
     signal: context.signal,
   });
-  for (const failure of missing) await reportFailure(context, failure, json);
+  for (const failure of leftOut) await reportFailure(context, failure, json);
   if (review) {
     const identity = createHash("sha256")
       .update(JSON.stringify([resolve(folder), settings]))
@@ -142,13 +142,13 @@ async function writeResults(
       ...{ folder, journalPath, labels },
       title: `${written.images} pictures, ${written.boxes} boxes`,
       identity: identity.slice(0, 16),
-      missing: new Set(missing.map(({ path }) => path)),
+      leftOut: new Set(leftOut.map(({ path }) => path)),
     });
   }
-  const counts = { ...summary, ...written, missing: missing.length, format };
+  const counts = { ...summary, ...written, leftOut: leftOut.length, format };
   if (json) await context.print(JSON.stringify({ summary: counts }));
   else await context.print(`${written.folder}: ${written.images} pictures, ${written.boxes} boxes, as ${format}`);
-  return missing.length;
+  return leftOut.length;
 }
 
 /**

@@ -217,17 +217,27 @@ describe("writeLabels of a folder that has changed since", () => {
     await rm(join(folder, gone.file));
     const target = join(root, `gone-${format}-set`);
     const written = await writeLabels(target, { folder, journalPath, labels, format, about: {} });
-    expect(written).toMatchObject({ images: count, missing: [{ path: join(folder, gone.file) }] });
-    expect(written.missing[0].error.message).toContain(`take its line out of ${journalPath}`);
+    expect(written).toMatchObject({ images: count, leftOut: [{ path: join(folder, gone.file) }] });
+    expect(written.leftOut[0].error.message).toContain(`take its line out of ${journalPath}`);
     const set = await openDetectionSet(target);
     const found = new Map(set.splits.get("train")?.map(({ file, boxes }) => [file, boxes.length]));
     const kept = rows.filter(({ file }) => file !== gone.file);
     expect([...found.values()].sort()).toEqual(kept.map(({ detections }) => detections.length).sort());
     if (format === "coco") for (const { file, detections } of kept) expect(found.get(file)).toBe(detections.length);
     const page = join(root, `gone-${format}.html`);
-    const missing = new Set(written.missing.map(({ path }) => path));
-    await writeReviewPage(page, { folder, journalPath, labels, title: "one", identity: "one", missing });
+    const leftOut = new Set(written.leftOut.map(({ path }) => path));
+    await writeReviewPage(page, { folder, journalPath, labels, title: "one", identity: "one", leftOut });
     expect((await readFile(page, "utf8")).match(/"f":/g)?.length).toBe(count);
+  });
+
+  it("gives no picture the labels of the one that it replaced", async () => {
+    const [folder, journalPath] = [join(root, "replaced"), join(root, "replaced.jsonl")];
+    await cp(photos, folder, { recursive: true });
+    await labelFolder({ folder, journalPath, settings, detect: fake([]) });
+    await writeFile(join(folder, "p1.png"), "no picture any more");
+    const target = join(root, "replaced-set");
+    const written = await writeLabels(target, { folder, journalPath, labels, format: "coco", about: {} });
+    expect(written).toMatchObject({ images: count, leftOut: [{ error: { code: "mismatch" } }] });
   });
 
   it("names the picture that cannot be copied", async () => {
@@ -236,7 +246,9 @@ describe("writeLabels of a folder that has changed since", () => {
     await copyFile(join(photos, "p1.png"), join(folder, "a.png"));
     await labelFolder({ folder, journalPath, settings, detect: fake([]) });
     await rm(join(folder, "a.png"));
-    await mkdir(join(folder, "a.png")); // a folder in its place
+    await mkdir(join(folder, "a.png")); // a folder in its place, by a journal of before
+    const lines = await readFile(journalPath, "utf8");
+    await writeFile(journalPath, lines.replace(/,"bytes":\d+,"changedMs":[\d.]+/, ""));
     const run = writeLabels(join(root, "blocked-set"), { folder, journalPath, labels, format: "coco", about: {} });
     await expect(run).rejects.toThrow(join(folder, "a.png"));
   });
@@ -249,7 +261,7 @@ it("pictures in a folder called images keep their labels as YOLO", async () => {
   await labelFolder({ folder, journalPath, settings, detect: fake([]) });
   const target = join(root, "project-set");
   const written = await writeLabels(target, { folder, journalPath, labels, format: "yolo", about: {} });
-  expect(written).toMatchObject({ images: count + 2, missing: [] });
+  expect(written).toMatchObject({ images: count + 2, leftOut: [] });
   const images = (await openDetectionSet(target)).splits.get("train") ?? [];
   expect(images.length).toBe(count + 2);
   expect(written.boxes).toBeGreaterThan(0);

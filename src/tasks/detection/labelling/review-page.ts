@@ -12,8 +12,8 @@ export interface ReviewPageOptions {
   readonly journalPath: string;
   readonly labels: readonly string[];
   readonly title: string;
-  /** Paths of pictures that are no longer there. */
-  readonly missing?: ReadonlySet<string>;
+  /** Paths of pictures that are not shown. */
+  readonly leftOut?: ReadonlySet<string>;
   /** Tells this labelling from others: decisions are kept in the browser under it. */
   readonly identity: string;
 }
@@ -25,7 +25,7 @@ const colourCount = 12;
  * and boxes are accepted or rejected, and the decisions saved as JSON. It asks nothing of the network.
  */
 export async function writeReviewPage(path: string, options: ReviewPageOptions): Promise<void> {
-  const { journalPath, labels, title, identity, missing } = options;
+  const { journalPath, labels, title, identity, leftOut } = options;
   const placeOf = labelPlaces(labels);
   const colours = Array.from({ length: colourCount }, (_, i) => classColour(i));
   const head = { labels, colours, identity };
@@ -34,7 +34,7 @@ export async function writeReviewPage(path: string, options: ReviewPageOptions):
     await file.appendFile(`${inScript(head).slice(0, -1)},"pictures":[`);
     let isFirst = true;
     for await (const picture of readJournal(journalPath)) {
-      if (missing?.has(pathOf(options.folder, picture))) continue;
+      if (leftOut?.has(pathOf(options.folder, picture))) continue;
       await file.appendFile(`${isFirst ? "" : ","}\n${inScript(row(path, picture, options.folder, placeOf))}`);
       isFirst = false;
     }

@@ -28,14 +28,14 @@ export interface WrittenLabels {
   readonly folder: string;
   readonly images: number;
   readonly boxes: number;
-  /** Pictures of the journal that are no longer in the folder, and so are not in the set. */
-  readonly missing: readonly FailedFile[];
+  /** Pictures of the journal that are not in the set: gone from the folder, or other files than were labelled. */
+  readonly leftOut: readonly FailedFile[];
 }
 
 /**
  * Writes a journal as a detection set, one picture at a time, with copies of the pictures. COCO has each score in `score`;
  * YOLO and Pascal VOC have no place for one, so it stands in `scores.jsonl` there. The folder appears whole or not at all, in the
- * place of an older one. Pictures that have been deleted or renamed since are left out and told in `missing`.
+ * place of an older one. Pictures that have been deleted, renamed or changed since are told in `leftOut`.
  *
  * @throws UserError naming the picture that cannot be copied, or the folder
  */
@@ -43,12 +43,12 @@ export async function writeLabels(target: string, options: WriteLabelsOptions): 
   const whole = resolve(target);
   await mkdir(dirname(whole), { recursive: true });
   const temporary = await mkdtemp(join(dirname(whole), `.${basename(whole)}-`));
-  const missing = new Map<string, FailedFile>();
+  const leftOut = new Map<string, FailedFile>();
   try {
-    const counts = await writers[options.format](temporary, { ...options, missing });
+    const counts = await writers[options.format](temporary, { ...options, leftOut });
     await writeFile(join(temporary, "about.json"), `${JSON.stringify(options.about, null, 2)}\n`);
     await replaceFolder(temporary, whole);
-    return { folder: target, ...counts, missing: [...missing.values()] };
+    return { folder: target, ...counts, leftOut: [...leftOut.values()] };
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     options.signal?.throwIfAborted();
@@ -60,15 +60,15 @@ interface Counts {
   readonly images: number;
   readonly boxes: number;
 }
-/** With what was found missing when pictures were copied, by the journal's names. */
-type WriterOptions = WriteLabelsOptions & { readonly missing: Map<string, FailedFile> };
+/** With what was left out when pictures were copied, by the journal's names. */
+type WriterOptions = WriteLabelsOptions & { readonly leftOut: Map<string, FailedFile> };
 type Writer = (target: string, options: WriterOptions) => Promise<Counts>;
 
 const writers: Readonly<Record<DetectionFormat, Writer>> = { coco: writeCoco, yolo: writeYolo, voc: writeVoc };
 
 /** Goes through the journal, copies each picture to `place` of its name, and counts. */
 async function eachPicture(
-  { folder, journalPath, missing, signal, onProgress }: WriterOptions,
+  { folder, journalPath, leftOut, signal, onProgress }: WriterOptions,
   place: (picture: LabelledPicture) => string,
   write: (picture: LabelledPicture, number: number) => Promise<void>,
 ): Promise<Counts> {
@@ -76,13 +76,9 @@ async function eachPicture(
   for await (const picture of readJournal(journalPath)) {
     signal?.throwIfAborted();
     const source = pathOf(folder, picture);
-    if (!(await isThere(source))) {
-      const remedy = `Put it back, or take its line out of ${journalPath}.`;
-      const error = new UserError(
-        "not-found",
-        `${source}: must still be there, got nothing; it is left out. ${remedy}`,
-      );
-      missing.set(picture.file, failedFile(source, error));
+    const failure = await failureOf(source, picture, journalPath);
+    if (failure) {
+      leftOut.set(picture.file, failure);
       continue;
     }
     const path = place(picture);
@@ -98,16 +94,25 @@ async function eachPicture(
   return { images, boxes };
 }
 
-/** @throws UserError naming the file, if it cannot be told */
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
+/** Why a picture cannot have its labels any more. @throws UserError naming the file, if that cannot be told */
+async function failureOf(
+  path: string,
+  { bytes, changedMs }: LabelledPicture,
+  journalPath: string,
+): Promise<FailedFile | undefined> {
+  const stats = await stat(path).catch((error: unknown) => {
     const failure = fileError(path, error);
-    if (failure.code === "not-found") return false;
-    throw failure;
+    if (failure.code !== "not-found") throw failure;
+    return undefined;
+  });
+  if (stats === undefined) {
+    const remedy = `Put it back, or take its line out of ${journalPath}.`;
+    const rule = `${path}: must still be there, got nothing; it is left out`;
+    return failedFile(path, new UserError("not-found", `${rule}. ${remedy}`));
   }
+  if (bytes === undefined || (bytes === stats.size && changedMs === stats.mtimeMs)) return undefined;
+  const rule = `${path}: must be the file that was labelled, got one changed since; it is left out`;
+  return failedFile(path, new UserError("mismatch", `${rule}. Label again.`));
 }
 
 /** COCO JSON in Roboflow's folders. Annotations go to a file of their own first, since the images stand ahead of them. */
@@ -136,11 +141,11 @@ async function writeCoco(target: string, options: WriterOptions): Promise<Counts
   }
 }
 
-async function appendAnnotations(file: FileHandle, { journalPath, labels, missing }: WriterOptions): Promise<void> {
+async function appendAnnotations(file: FileHandle, { journalPath, labels, leftOut }: WriterOptions): Promise<void> {
   const placeOf = labelPlaces(labels);
   let [image, id] = [0, 0];
   for await (const { file: name, detections } of readJournal(journalPath)) {
-    if (missing.has(name)) continue;
+    if (leftOut.has(name)) continue;
     image++;
     const rows = detections.map(({ box, label, score }) => {
       const bbox = boxToXywh(box).map((value) => Number(value.toFixed(2)));
