@@ -1,10 +1,12 @@
 import { resolve } from "node:path";
 import { UserError } from "../core/errors.ts";
+import { holdsBoxes } from "../data/detection/recognise-boxes.ts";
 import { inspectSet } from "../data/inspection/inspect-set.ts";
 import { inspectionLines } from "../data/inspection/inspection-report.ts";
 import { sheetEndings, writeSampleSheet } from "../data/inspection/sample-sheet.ts";
 import { type OpenedLabelledSet, openLabelledSet } from "../data/labelled/open-labelled-set.ts";
 import type { CommandContext } from "./context.ts";
+import { inspectBoxes } from "./detection-inspect.ts";
 import { exitCodes } from "./exit-codes.ts";
 
 export interface TableOptions {
@@ -37,6 +39,7 @@ export async function inspectDataset(
       `data inspect: --sheet must end with ${sheetEndings.join(", ")}, got "${sheet}".`,
     );
   }
+  if (await holdsBoxes(paths[0])) return inspectBoxes(context, paths[0], options);
   const set = await openWithProgress(context, paths[0], options, cacheFolder);
   try {
     const images = [...set.splits.values()].reduce((sum, list) => sum + list.length, 0);

@@ -29,7 +29,7 @@ export async function convertDetections(
     );
   }
   const [source] = paths;
-  const set = await openWithProgress(context, source);
+  const set = await openBoxesWithProgress(context, source);
   for (const problem of set.problems) await reportProblem(context, problem, json);
   if (strict) refuseProblems(source, set.problems);
   const progress = context.progress("copying");
@@ -56,7 +56,8 @@ export async function convertDetections(
   }
 }
 
-async function openWithProgress(context: CommandContext, path: string): Promise<DetectionSet> {
+/** Opens a set of boxes, showing how far its reading is. */
+export async function openBoxesWithProgress(context: CommandContext, path: string): Promise<DetectionSet> {
   const progress = context.progress("reading");
   try {
     const onProgress = (done: number) => progress.update(done);

@@ -7,6 +7,7 @@ import type { LedgerEntry } from "../evaluation/ledger-entry.ts";
 import { openDetection } from "../evaluation/open-detection.ts";
 import type { FoundBoxes } from "../models/detection/decode-detections.ts";
 import { detectorPresets } from "../models/detection/detector.ts";
+import { labelPlaces } from "../tasks/detection/class-prompts.ts";
 import { type DetectFilesOptions, findCandidates } from "../tasks/detection/detection.ts";
 import type { FindsBoxes } from "../tasks/detection/score-detections.ts";
 import { startFromDetector, startFromModel, type TuningStart } from "../training/detection-tuning.ts";
@@ -30,7 +31,7 @@ export async function openReportedSet(
   const grave = set.problems.filter(({ action }) => action !== "noted");
   for (const { error } of grave.slice(0, problemsShown)) context.log(error.message);
   const rest = grave.length - problemsShown;
-  if (rest > 0) context.log(`${path}: ${rest} more problems; \`florence data inspect\` lists them all.`);
+  if (rest > 0) context.log(`${path}: ${rest} more problems; \`florence data inspect ${path}\` lists them all.`);
   return set;
 }
 
@@ -119,12 +120,12 @@ export async function openDetectorFor(
 class LabelFinder implements FindsBoxes {
   readonly #detector: DetectorModel;
   readonly #detection: DetectFilesOptions;
-  readonly #places: ReadonlyMap<string, number>;
+  readonly #placeOf: (label: string) => number;
 
   constructor(detector: DetectorModel, detection: DetectFilesOptions, labels: readonly string[]) {
     this.#detector = detector;
     this.#detection = detection;
-    this.#places = new Map(labels.map((label, i) => [label, i]));
+    this.#placeOf = labelPlaces(labels);
   }
 
   async detect(pictures: readonly RgbImage[]): Promise<FoundBoxes[]> {
@@ -136,7 +137,7 @@ class LabelFinder implements FindsBoxes {
       const detections = await namer(found[i], image, signal);
       results.push({
         boxes: Float32Array.from(detections.flatMap(({ box }) => [...box])),
-        classes: Int32Array.from(detections, ({ label }) => this.#places.get(label) as number),
+        classes: Int32Array.from(detections, ({ label }) => this.#placeOf(label)),
         scores: Float32Array.from(detections, ({ score }) => score),
       });
     }

@@ -24,6 +24,8 @@ export const imageExtensions: ReadonlySet<string> = new Set(
 
 export interface WalkOptions {
   readonly extensions?: ReadonlySet<string>;
+  /** Folders that are not entered, by their real paths. */
+  readonly exclude?: ReadonlySet<string>;
   readonly signal?: AbortSignal;
 }
 
@@ -35,7 +37,7 @@ export interface WalkOptions {
  */
 export async function* walkImageFiles(
   paths: Iterable<string>,
-  { extensions = imageExtensions, signal }: WalkOptions = {},
+  { extensions = imageExtensions, exclude, signal }: WalkOptions = {},
 ): AsyncGenerator<FoundFile | FailedFile> {
   const enteredFolders = new Set<string>();
 
@@ -43,7 +45,7 @@ export async function* walkImageFiles(
     let entries: Dirent[];
     try {
       const real = await realpath(folder);
-      if (enteredFolders.has(real)) return;
+      if (enteredFolders.has(real) || exclude?.has(real)) return;
       enteredFolders.add(real);
       entries = await readdir(folder, { withFileTypes: true });
     } catch (error) {

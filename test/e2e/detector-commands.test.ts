@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -159,6 +159,42 @@ describe("label", () => {
     expect(boxes?.reduce((sum, [, found]) => sum + (found?.length ?? 0), 0)).toBe(summary.boxes);
     expect(await readFile(join(folder, "killed", "review.html"), "utf8")).toContain("train-000032.jpg");
   }, 60_000);
+
+  it("labels neither its own set within the folder, nor another folder into the same journal", async () => {
+    const options = { loadModel, cacheFolder: join(folder, "cache") };
+    const photos = join(folder, "own");
+    await mkdir(photos);
+    for (const name of ["train-000001.jpg", "train-000002.jpg"]) {
+      await copyFile(join(folder, "data", "discs", "train", name), join(photos, name));
+    }
+    const wordsHere = (out: string, ...rest: string[]) => words("x").with(1, photos).with(-1, out).concat(rest);
+    for (const [labelled, earlier] of [
+      [2, 0],
+      [0, 2],
+    ]) {
+      const run = await runFlorence(wordsHere(join(photos, "out"), "--json"), options);
+      expect(run.exitCode, run.stderr).toBe(0);
+      expect(jsonLines(run.stdout).at(-1)?.summary).toMatchObject({
+        labelled,
+        earlier,
+        failed: 0,
+        leftOut: 0,
+        images: 2,
+      });
+    }
+    expect(await readFile(join(photos, "out/journal.jsonl"), "utf8")).toMatch(/"bytes":\d+,"changedMs":\d/);
+    const other = await runFlorence(words("x").with(-1, join(photos, "out")), options);
+    expect([other.exitCode, other.stderr]).toEqual([5, expect.stringContaining("was begun with folder")]);
+    const within = await runFlorence(
+      words("x").with(1, join(photos, "out/dataset")).with(-1, join(photos, "out")),
+      options,
+    );
+    expect([within.exitCode, within.stderr]).toEqual([2, expect.stringContaining("must not lie in <out>/dataset")]);
+    await rm(join(photos, "train-000001.jpg"));
+    const gone = await runFlorence(wordsHere(join(photos, "out"), "--json"), options);
+    expect([gone.exitCode, jsonLines(gone.stdout).at(-1)?.summary]).toMatchObject([3, { leftOut: 1, images: 1 }]);
+    expect(gone.stderr + gone.stdout).toContain("train-000001.jpg: must still be there");
+  }, 30_000);
 
   it("names what it finds by another model, and refuses labels that a detector does not have", async () => {
     const options = { loadModel, cacheFolder: join(folder, "cache") };

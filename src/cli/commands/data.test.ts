@@ -147,6 +147,44 @@ describe("florence data", () => {
     expect((await florence("data", "inspect")).errors).toContain("one path is needed, got 0");
   });
 
+  it("inspects pictures with boxes: splits, classes, counts, and every problem", async () => {
+    const folder = join(root, "boxes");
+    const picture = { create: { width: 40, height: 30, channels: 3, background: "#123" } } as const;
+    for (const [i, name] of ["train/images/a.png", "train/images/b.png", "valid/images/c.png"].entries()) {
+      mkdirSync(join(folder, name, ".."), { recursive: true });
+      const bytes = await sharp({ create: { ...picture.create, background: { r: i, g: 0, b: 0 } } })
+        .png()
+        .toBuffer();
+      writeFileSync(join(folder, name), name.includes("c.png") ? bytes.subarray(0, -30) : bytes); // torn off
+    }
+    mkdirSync(join(folder, "train/labels"));
+    const wrong = Array.from({ length: 12 }, () => "9 0.5 0.5 0.1 0.1\n").join("");
+    writeFileSync(join(folder, "train/labels/a.txt"), `0 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1\n${wrong}`);
+    writeFileSync(join(folder, "data.yaml"), "train: train/images\nval: valid/images\nnames: [cat, dog, cow]\n");
+    const { code, lines } = await florence("data", "inspect", folder, "--json");
+    expect([code, lines.length]).toEqual([exitCodes.someFailed, 1]);
+    const inspection = JSON.parse(lines[0]);
+    expect(inspection).toMatchObject({
+      ...{ name: "boxes", format: "yolo", splits: { train: 2, val: 1 }, boxes: 2, background: 2 },
+      fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/),
+      classes: [
+        { name: "cat", total: 1, bySplit: { train: 1, val: 0 } },
+        { name: "dog", total: 1 },
+        { name: "cow", total: 0 },
+      ],
+    });
+    expect(inspection.problems.map(({ kind }: { kind: string }) => kind)).toEqual([
+      ...Array(12).fill("unknown-category"),
+      "unreadable-image",
+    ]);
+    const text = await florence("data", "inspect", folder, "--quick");
+    expect(text.lines[0]).toBe("boxes: yolo, 3 pictures, 2 boxes, 3 classes");
+    expect(text.lines).toContain("  dog  1  (1 / 0)");
+    expect(text.lines.filter((line) => line.includes("a.txt:")).length).toBe(12); // none is left out
+    const sheet = await florence("data", "inspect", folder, "--sheet", "sheet.png");
+    expect([sheet.code, sheet.errors]).toEqual([exitCodes.usage, expect.stringContaining("is for labelled pictures")]);
+  });
+
   it("converts a table into class folders, with one line a row left out and one for the set", async () => {
     const [table, out] = [join(root, "looked-at.csv"), join(root, "converted")];
     const words = ["data", "convert", table, "--to", "folder", "--out", out, "--json"];

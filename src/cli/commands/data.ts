@@ -45,8 +45,9 @@ export const dataCommand = defineCommand<[Action, string[]], DataOptions>({
   details: `inspect says what a folder or table is (format, splits, classes, sizes, captions) and what is wrong with it:
 missing, damaged or misnamed files, rows that contradict, classes that are empty or in one split only, copies and
 near-copies within and across splits. It changes nothing. --quick does not decode the pictures; --sheet draws samples.
+Of pictures with boxes it counts boxes by class and split, and names every fault of the annotations.
 
-convert writes any set that inspect reads as class folders, a table or webdataset tars: labels, captions and splits are
+convert writes any labelled set that inspect reads as class folders, a table or webdataset tars: labels, captions and splits are
 kept, pictures keep their bytes. Pictures with boxes (COCO, YOLO or Pascal VOC files, also as Roboflow exports them) are
 written as one of these: faults of the annotations are named with file and id, as is what the new form cannot hold.
 

@@ -1,9 +1,6 @@
-import { join, parse } from "node:path";
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
-import type { DetectionSettings } from "../../evaluation/detection-settings.ts";
 import { checkChoices, detectionDefaults } from "../../evaluation/detection-settings.ts";
-import { writeFileAtomic } from "../../io/atomic-files.ts";
 import { countImageFiles } from "../../io/file-walk.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import { checkDetectionLabels, parseExample } from "../../tasks/detection/class-prompts.ts";
@@ -27,6 +24,7 @@ import {
   type PrecisionOption,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { Drawings, requireOtherFolder } from "../drawings.ts";
 
 interface DetectCommandOptions extends ModelOption, DetectorOption, PrecisionOption, NamingOption, JsonOption {
   readonly labels?: string;
@@ -115,7 +113,10 @@ of the picture as it is shown.`,
       numberBetween(0, 1),
       objectnessWeight,
     );
-    command.option("--draw <dir>", "write the pictures with their boxes there");
+    command.option(
+      "--draw <dir>",
+      "write the pictures with their boxes there, as .jpg; not among the pictures themselves",
+    );
     addJsonOption(addPrecisionOption(addModelOption(command)));
   },
 
@@ -125,6 +126,7 @@ of the picture as it is shown.`,
     const labels = await readLabels(options);
     const backgrounds = splitList(options.background);
     const { precision, method } = options;
+    if (options.draw !== undefined) await requireOtherFolder(options.draw, paths, signal);
     // Loaded here, so that --help does not wait for the engine.
     const { loadDetector } = await import("../../zoo/load-detector.ts");
     const { openDetection } = await import("../../evaluation/open-detection.ts");
@@ -153,7 +155,7 @@ of the picture as it is shown.`,
         },
       });
       if (options.json) await context.print(JSON.stringify({ settings: detection.settings }));
-      const drawings = options.draw === undefined ? undefined : new Drawings(options.draw, detection.settings);
+      const drawings = options.draw === undefined ? undefined : new Drawings(options.draw, detection.settings.labels);
       const keepsOriginal = detection.keepsOriginal || drawings !== undefined;
       for await (const result of detectFiles(paths, { ...detection, keepsOriginal, signal })) {
         if ("error" in result) {
@@ -190,38 +192,6 @@ function describe({ path, detections }: DetectedPicture, { colors }: CommandCont
     ({ label, score, box }) => `  ${colors.bold(label)} ${score.toFixed(2)}  [${box.map(Math.round).join(", ")}]`,
   );
   return [path, ...lines].join("\n");
-}
-
-/** Pictures with their boxes, written to a folder under their own names. */
-class Drawings {
-  readonly #folder: string;
-  readonly #labels: readonly string[];
-  readonly #names = new Map<string, number>();
-
-  constructor(folder: string, { labels }: DetectionSettings) {
-    this.#folder = folder;
-    this.#labels = labels;
-  }
-
-  async draw({ path, image, detections }: DetectedPicture): Promise<void> {
-    const { drawBoxes } = await import("../../io/draw-boxes.ts");
-    const { originalOf } = await import("../../tasks/detection/box-naming.ts");
-    const drawn = detections.map(({ box, label, score }) => ({
-      box,
-      label,
-      score,
-      class: this.#labels.indexOf(label),
-    }));
-    await writeFileAtomic(join(this.#folder, this.#nameFor(path)), await drawBoxes(originalOf(image), drawn));
-  }
-
-  /** Pictures of one name in several folders are numbered. */
-  #nameFor(path: string): string {
-    const { name } = parse(path);
-    const count = (this.#names.get(name) ?? 0) + 1;
-    this.#names.set(name, count);
-    return count === 1 ? `${name}.jpg` : `${name}-${count}.jpg`;
-  }
 }
 
 async function readLabels({ labels, labelsFile }: DetectCommandOptions): Promise<string[] | undefined> {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Box } from "../../core/boxes.ts";
 import { UserError } from "../../core/errors.ts";
@@ -56,9 +57,10 @@ export class CocoReader {
   }
 
   #addCategory(category: Fields, classes: ClassTable): void {
-    const { id, name } = category;
-    if (typeof id !== "number" || typeof name !== "string" || name.trim() === "") {
-      const got = JSON.stringify({ id, name });
+    const { id, name: stated } = category;
+    const name = typeof stated === "string" ? stated.trim() : ""; // as labels are compared everywhere
+    if (typeof id !== "number" || name === "") {
+      const got = JSON.stringify({ id, name: stated });
       this.#problem("bad-annotation", "left-out", `a category must have a number as id and a name, got ${got}`);
       return;
     }
@@ -82,16 +84,17 @@ export class CocoReader {
   #images(boxes: Map<number | string, RawBox[]>): RawImage[] {
     const images: RawImage[] = [];
     for (const image of this.#list("images")) {
-      const { id, file_name: file, width, height } = image;
-      if ((typeof id !== "number" && typeof id !== "string") || typeof file !== "string" || file === "") {
-        const got = JSON.stringify({ id, file_name: file });
+      const { id, file_name: stated, width, height } = image;
+      if ((typeof id !== "number" && typeof id !== "string") || typeof stated !== "string" || stated === "") {
+        const got = JSON.stringify({ id, file_name: stated });
         this.#problem("bad-annotation", "left-out", `an image must have an id and a file_name, got ${got}`);
         continue;
       }
       if (boxes.has(id)) {
-        this.#problem("duplicate-id", "left-out", `image ids must be unique, got a second one, "${file}"`, id);
+        this.#problem("duplicate-id", "left-out", `image ids must be unique, got a second one, "${stated}"`, id);
         continue;
       }
+      const file = nameBelow(this.#file.imageFolder, stated);
       const own: RawBox[] = [];
       boxes.set(id, own);
       images.push({
@@ -162,6 +165,12 @@ export class CocoReader {
 }
 
 const annotationFields = ["id", "image_id", "category_id", "bbox", "area", "iscrowd", "difficult", "segmentation"];
+
+/** A picture's name; with "/" where it was written with the separators of Windows and is found only so. */
+function nameBelow(folder: string, file: string): string {
+  const turned = file.replaceAll("\\", "/");
+  return turned !== file && !existsSync(join(folder, file)) && existsSync(join(folder, turned)) ? turned : file;
+}
 
 function parseRoot(path: string, text: string): Fields {
   let root: unknown;

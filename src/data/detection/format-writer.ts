@@ -1,5 +1,6 @@
 import type { SplitName } from "../labelled/labelled-set.ts";
 import type { DetectionImage, DetectionSet } from "./detection-set.ts";
+import { DistinctNames } from "./file-names.ts";
 
 /** Roboflow's names for the splits' folders. */
 export const splitFolders: Readonly<Record<SplitName, string>> = { train: "train", val: "valid", test: "test" };
@@ -58,17 +59,11 @@ export function exactSize(start: number, end: number): number {
   return size;
 }
 
-/** File names below a folder, such that no two differ in their ending only: formats name label files by what is before it. */
-export function distinctStems(images: readonly DetectionImage[]): Map<DetectionImage, { stem: string; file: string }> {
-  const taken = new Set<string>();
-  const named = new Map<DetectionImage, { stem: string; file: string }>();
-  for (const image of images) {
-    const dot = image.file.lastIndexOf(".");
-    const ending = dot > image.file.lastIndexOf("/") ? image.file.slice(dot) : "";
-    let stem = image.file.slice(0, image.file.length - ending.length);
-    for (let n = 2; taken.has(stem); n++) stem = `${image.file.slice(0, image.file.length - ending.length)}-${n}`;
-    taken.add(stem);
-    named.set(image, { stem, file: `${stem}${ending}` });
-  }
-  return named;
+/** The names that pictures get below a folder, such that no two differ in their ending only. */
+export function distinctStems(
+  images: readonly DetectionImage[],
+  nameOf: (file: string) => string = (file) => file,
+): Map<DetectionImage, { readonly stem: string; readonly file: string }> {
+  const names = new DistinctNames();
+  return new Map(images.map((image) => [image, names.next(nameOf(image.file))]));
 }

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import { realpath } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { toErrorRecord } from "../../core/errors.ts";
 import { type ImageHeader, readImageHeader } from "../../io/image-header.ts";
 import type { SplitName } from "../labelled/labelled-set.ts";
 import type { DetectionImage, DetectionProblem } from "./detection-set.ts";
+import { stemAndEnding } from "./file-names.ts";
 import { detectionProblem, type ProblemSink, type RawImage, type RawSet } from "./raw-set.ts";
 import { frameOf, settleBoxes } from "./settle-boxes.ts";
 
@@ -29,7 +31,7 @@ export async function settleImages(
   { onProgress, signal }: SettleOptions = {},
 ): Promise<SettledImage[]> {
   const settled: SettledImage[] = [];
-  const seen = new Set<string>();
+  const seen: Seen = { places: new Set(), keys: new Set() };
   const pending: Promise<() => void>[] = [];
   let done = 0;
   const finish = async () => {
@@ -46,33 +48,49 @@ export async function settleImages(
   return withoutOverlaps(settled, report);
 }
 
+/** The files and the names of each split that were met before. */
+interface Seen {
+  readonly places: Set<string>; // split and real path
+  readonly keys: Set<string>;
+}
+
 /** Reads a header, and returns what is to be done with it once its turn has come. */
 async function settleOne(
   image: RawImage,
   keepIds: boolean,
-  seen: Set<string>,
+  seen: Seen,
   settled: SettledImage[],
   report: ProblemSink,
 ): Promise<() => void> {
   const header = await readImageHeader(image.path).catch(toErrorRecord);
+  const real = await realpath(image.path).catch(() => image.path); // a missing one is reported by its header
   return () => {
-    const key = `${image.split}/${image.file}`;
+    const place = `${image.split}/${real}`;
     if ("code" in header) {
       report(unusable(image, header));
-    } else if (seen.has(key)) {
+    } else if (seen.places.has(place)) {
       const finding = `a picture must be named once a split, got "${image.file}" again`;
       report(detectionProblem("duplicate-image", "left-out", { path: image.place, ...idOf(image), finding }));
     } else {
-      seen.add(key);
-      const settledImage = settleWithHeader(image, key, header, keepIds, report);
+      seen.places.add(place);
+      const file = freeName(image, seen.keys);
+      const settledImage = settleWithHeader({ ...image, file }, header, keepIds, report);
       if (settledImage) settled.push({ split: image.split, image: settledImage, identity: header.identity });
     }
   };
 }
 
+/** A picture's name, numbered where another picture of its split has it: folders of one split may use a name twice. */
+function freeName({ split, file }: RawImage, keys: Set<string>): string {
+  const { stem, ending } = stemAndEnding(file);
+  let free = file;
+  for (let n = 2; keys.has(`${split}/${free}`); n++) free = `${stem}-${n}${ending}`;
+  keys.add(`${split}/${free}`);
+  return free;
+}
+
 function settleWithHeader(
   image: RawImage,
-  key: string,
   header: ImageHeader,
   keepIds: boolean,
   report: ProblemSink,
@@ -80,7 +98,7 @@ function settleWithHeader(
   const frame = frameOf(image, header, report);
   if (!frame) return undefined;
   return {
-    key,
+    key: `${image.split}/${image.file}`,
     file: image.file,
     path: image.path,
     width: frame.width,

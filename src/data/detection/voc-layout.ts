@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
 import type { Box } from "../../core/boxes.ts";
@@ -21,7 +21,8 @@ const xml: ReadonlySet<string> = new Set(["xml"]);
 
 /**
  * The annotation files of a folder: beside their pictures, in one folder or one a split (Roboflow), or in `Annotations/`
- * with the splits in `ImageSets/Main/*.txt` (the VOC devkit). Empty if there are none.
+ * with the splits in `ImageSets/Main/*.txt` (the VOC devkit). In one folder, `train.txt`, `val.txt` and `test.txt` may list the
+ * names of each split; what none of them names belongs to the folder's. Empty if there are none.
  */
 export async function findVocFiles(folder: string): Promise<VocFile[]> {
   const names = await readdir(folder);
@@ -30,9 +31,13 @@ export async function findVocFiles(folder: string): Promise<VocFile[]> {
   const found: VocFile[] = [];
   for (const name of names.sort()) {
     const split = splitOf(name);
-    if (split) found.push(...(await filesBelow(join(folder, name), split)));
+    if (split && statSync(join(folder, name), { throwIfNoEntry: false })?.isDirectory())
+      found.push(...(await filesBelow(join(folder, name), split)));
   }
-  return found.length > 0 ? found : filesBelow(folder, splitOf(basename(folder)) ?? "train");
+  if (found.length > 0) return found;
+  const files = await filesBelow(folder, splitOf(basename(folder)) ?? "train");
+  const splits = await listedSplits(folder);
+  return files.map((file) => ({ ...file, split: splits?.get(basename(file.path, ".xml")) ?? file.split }));
 }
 
 async function filesBelow(root: string, split: SplitName): Promise<VocFile[]> {
@@ -61,10 +66,15 @@ async function listedSplits(folder: string): Promise<Map<string, SplitName> | un
   const splits = new Map<string, SplitName>();
   for (const name of ["train", "val", "test"]) {
     const path = join(folder, `${name}.txt`);
-    if (!existsSync(path)) continue;
+    if (!existsSync(path) || existsSync(join(folder, `${name}.xml`))) continue; // that of a picture called "train"
     for (const line of (await readUtf8(path)).split(/\r?\n/)) {
       const [picture] = line.trim().split(/\s+/);
-      if (picture) splits.set(picture, splitOf(name) ?? "train");
+      if (!picture) continue;
+      const file = basename(picture.replaceAll("\\", "/"));
+      const stem = imageExtensions.has(extname(file).slice(1).toLowerCase())
+        ? file.slice(0, -extname(file).length)
+        : file;
+      for (const own of [picture, stem]) splits.set(own, splitOf(name) ?? "train");
     }
   }
   return splits.size > 0 ? splits : undefined;

@@ -1,6 +1,7 @@
 import { stringify } from "yaml";
 import { boxArea, boxToCentre } from "../../core/boxes.ts";
 import type { DetectionBox } from "./detection-set.ts";
+import { yoloName } from "./file-names.ts";
 import {
   distinctStems,
   type FormatWriter,
@@ -12,7 +13,7 @@ import {
 
 /**
  * YOLO in Roboflow's folders: `<split>/images` and `<split>/labels`, with `data.yaml`. Crowds are left out, since a row
- * can only mean one object.
+ * can only mean one object. Folders called `images` within a picture's name are dropped: readers would look for its labels there.
  */
 export const yoloWriter: FormatWriter = {
   lost: (set) => [
@@ -35,7 +36,7 @@ export const yoloWriter: FormatWriter = {
 
   split(_set, split, images) {
     const folder = splitFolders[split];
-    const named = distinctStems(images);
+    const named = distinctStems(images, yoloName);
     return {
       pictures: new Map([...named].map(([image, { file }]) => [image, `${folder}/images/${file}`])),
       files: new Map(

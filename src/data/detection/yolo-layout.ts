@@ -1,14 +1,14 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { dirname, extname, join, relative, resolve, sep } from "node:path";
+import { join, relative, sep } from "node:path";
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { UserError } from "../../core/errors.ts";
-import { imageExtensions, walkImageFiles } from "../../io/file-walk.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import type { SplitName } from "../labelled/labelled-set.ts";
 import { ClassTable, detectionProblem, type ProblemSink, type RawImage, type RawSet } from "./raw-set.ts";
 import { parseYoloLabels } from "./yolo-labels.ts";
+import { commonRoot, findPictures, labelPath, picturesOf, reportOrphans } from "./yolo-pictures.ts";
 
 const places = z.union([z.string(), z.array(z.string())]);
 const configSchema = z.looseObject({
@@ -42,25 +42,18 @@ export async function readYolo(configPath: string, report: ProblemSink): Promise
   const classes = new ClassTable();
   const classOf = addClasses(configPath, config, classes, report);
   const images: RawImage[] = [];
-  for (const [split, entry] of splitsOf(config)) {
-    for (const place of [entry].flat()) {
-      const source = findPictures(configPath, config.path, place);
-      if (!source) {
-        const finding = `${split} must name pictures that are there, got "${place}"`;
-        report(detectionProblem("missing-image", "left-out", { path: configPath, code: "not-found", finding }));
-        continue;
-      }
-      for await (const picture of picturesOf(source, report)) {
-        const file = relative(source.endsWith(".txt") ? dirname(source) : source, picture)
-          .split(sep)
-          .join("/");
-        const labels = labelPath(picture);
-        const text = existsSync(labels) ? await readUtf8(labels) : "";
-        const boxes = parseYoloLabels(labels, text, classOf, report);
-        images.push({ split, file, path: picture, place: labels, unit: "fractions", boxes });
-      }
-      await reportOrphans(source, images, report);
+  for (const [split, sources] of await findSources(configPath, config, report)) {
+    const pictures: string[] = [];
+    for (const source of sources) for await (const picture of picturesOf(source, report)) pictures.push(picture);
+    const root = commonRoot(sources, pictures);
+    for (const picture of pictures) {
+      const labels = labelPath(picture);
+      const text = existsSync(labels) ? await readUtf8(labels) : "";
+      const boxes = parseYoloLabels(labels, text, classOf, report);
+      const file = relative(root, picture).split(sep).join("/");
+      images.push({ split, file, path: picture, place: labels, unit: "fractions", boxes });
     }
+    for (const source of sources) await reportOrphans(source, images, report);
   }
   return { format: "yolo", classes: classes.names, categories: classes.origins, images, about: {} };
 }
@@ -93,6 +86,50 @@ function splitsOf({ train, val, valid, test }: YoloConfig): [SplitName, string |
   return entries.filter((entry): entry is [SplitName, string | string[]] => Boolean(entry[1]?.length));
 }
 
+/** The folders and lists of each split that are there. */
+async function findSources(
+  configPath: string,
+  config: YoloConfig,
+  report: ProblemSink,
+): Promise<Map<SplitName, string[]>> {
+  const found = new Map<SplitName, string[]>();
+  for (const [split, entry] of splitsOf(config)) {
+    for (const place of [entry].flat()) {
+      const source = findPictures(configPath, config.path, place);
+      if (source) found.set(split, [...(found.get(split) ?? []), source]);
+      else {
+        const finding = `${split} must name pictures that are there, got "${place}"`;
+        report(detectionProblem("missing-image", "left-out", { path: configPath, code: "not-found", finding }));
+      }
+    }
+  }
+  return withoutRepeatedSplits(configPath, found, report);
+}
+
+/**
+ * Leaves out a split that names the very places of another, as sets made for trying things out do (coco128): all pictures
+ * stay in training then, and nothing is scored on them.
+ */
+function withoutRepeatedSplits(
+  configPath: string,
+  found: Map<SplitName, string[]>,
+  report: ProblemSink,
+): Map<SplitName, string[]> {
+  const placesOf = (split: SplitName) =>
+    JSON.stringify((found.get(split) ?? []).map((source) => realpathSync(source)).sort());
+  for (const [kept, dropped] of [
+    ["train", "val"],
+    ["train", "test"],
+    ["test", "val"],
+  ] as const) {
+    if (!found.has(kept) || !found.has(dropped) || placesOf(kept) !== placesOf(dropped)) continue;
+    found.delete(dropped);
+    const finding = `${dropped} must have other pictures than ${kept}, got the same places`;
+    report(detectionProblem("split-overlap", "left-out", { path: configPath, finding }));
+  }
+  return found;
+}
+
 /** The class of each number that label files use. */
 function addClasses(path: string, { names, nc }: YoloConfig, classes: ClassTable, report: ProblemSink): number[] {
   const numbered = Array.isArray(names) ? names.map((name, i) => [i, name] as const) : numberedNames(path, names);
@@ -100,7 +137,7 @@ function addClasses(path: string, { names, nc }: YoloConfig, classes: ClassTable
     throw new UserError("mismatch", `${path}: nc must be the number of names, ${numbered.length}, got ${nc}. Mend it.`);
   }
   return numbered.map(([number, name]) => {
-    const { index, isNew } = classes.add(name, { id: number });
+    const { index, isNew } = classes.add(name.trim(), { id: number }); // as labels are compared everywhere
     if (!isNew) {
       const finding = `class names must differ, got "${name}" again; both are one class`;
       report(detectionProblem("duplicate-class", "mended", { path, id: number, finding }));
@@ -115,57 +152,4 @@ function numberedNames(path: string, names: Readonly<Record<string, string>>): [
   if (numbered.every(([number], i) => number === i)) return numbered;
   const got = Object.keys(names).slice(0, 5).join(", ");
   throw new UserError("corrupt", `${path}: names must be numbered 0, 1, 2, …, got ${got}. Mend the file.`);
-}
-
-/**
- * Where the pictures of a split are. Roboflow writes `../train/images` for what is `train/images` beside the file, and
- * `path` is often that of the machine the set was made on: the places that exist are taken in this order.
- */
-function findPictures(configPath: string, base: string | undefined, place: string): string | undefined {
-  const folder = dirname(resolve(configPath));
-  const inside = place.replace(/^(\.\.?[\\/])+/, "");
-  const candidates = [
-    ...(base === undefined ? [] : [resolve(folder, base, place)]),
-    resolve(folder, place),
-    resolve(folder, inside),
-  ];
-  return candidates.find((candidate) => existsSync(candidate));
-}
-
-/** Pictures of a folder, or those that a .txt file lists. */
-async function* picturesOf(source: string, report: ProblemSink): AsyncGenerator<string> {
-  if (!source.endsWith(".txt")) {
-    for await (const file of walkImageFiles([source])) {
-      if (!("error" in file)) yield file.path;
-      else report({ ...file, kind: "unreadable-image", action: "left-out" });
-    }
-    return;
-  }
-  for (const line of (await readUtf8(source)).split(/\r?\n/)) {
-    if (line.trim() !== "") yield resolve(dirname(source), line.trim());
-  }
-}
-
-/** The label file of a picture: the last folder `images` of its path becomes `labels`. */
-function labelPath(picture: string): string {
-  const parts = picture.slice(0, picture.length - extname(picture).length).split(sep);
-  const at = parts.lastIndexOf("images");
-  if (at >= 0) parts[at] = "labels";
-  return `${parts.join(sep)}.txt`;
-}
-
-/** Label files whose picture is not there. */
-async function reportOrphans(source: string, images: readonly RawImage[], report: ProblemSink): Promise<void> {
-  const parts = source.split(sep);
-  const at = parts.lastIndexOf("images");
-  if (at < 0 || source.endsWith(".txt")) return;
-  const folder = [...parts.slice(0, at), "labels", ...parts.slice(at + 1)].join(sep);
-  if (!existsSync(folder)) return;
-  const known = new Set(images.map(({ place }) => place));
-  for (const name of (await readdir(folder, { recursive: true })).sort()) {
-    const path = join(folder, name);
-    if (!name.endsWith(".txt") || known.has(path)) continue;
-    const finding = `labels must have a picture (${[...imageExtensions].slice(0, 3).join(", ")}, …), got none`;
-    report(detectionProblem("missing-image", "left-out", { path, code: "not-found", finding }));
-  }
 }

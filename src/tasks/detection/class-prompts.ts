@@ -24,6 +24,22 @@ export function checkDetectionLabels(labels: readonly string[]): string[] {
   throw new UserError("bad-argument", `Labels: each may occur once, got "${twice}" twice. Remove one of them.`);
 }
 
+/**
+ * The places of labels among those given, for counting or writing what was found by number.
+ *
+ * @returns a function that throws a UserError (mismatch) for a label without a place: taken for another class it would
+ *          spoil both
+ */
+export function labelPlaces(labels: readonly string[]): (label: string) => number {
+  const places = new Map(labels.map((label, i) => [label, i]));
+  return (label) => {
+    const place = places.get(label);
+    if (place !== undefined) return place;
+    const rule = `Labels: what is found must be among the ${labels.length} given`;
+    throw new UserError("mismatch", `${rule}, got ${JSON.stringify(label)}. Look for spaces at the ends of names.`);
+  };
+}
+
 /** Class vectors of labels, from words, examples or both. */
 export interface ClassPrompts {
   readonly labels: readonly string[];

@@ -1,9 +1,10 @@
+import { realpath } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { clipBox } from "../../../core/boxes.ts";
 import { type FailedFile, failedFile, walkImageFiles } from "../../../io/file-walk.ts";
 import { readImageHeader } from "../../../io/image-header.ts";
 import type { Detection } from "../types.ts";
-import { LabelJournal, type LabelledPicture } from "./label-journal.ts";
+import { type FileState, LabelJournal, type LabelledPicture } from "./label-journal.ts";
 
 /** What a detector says of one file, in pixels of the picture as displayed. */
 export type DetectedFile = { readonly path: string; readonly detections: readonly Detection[] } | FailedFile;
@@ -17,6 +18,8 @@ export interface LabelFolderOptions {
   /** What decides the labels: the journal of other settings is refused. */
   readonly settings: Readonly<Record<string, unknown>>;
   readonly detect: DetectFiles;
+  /** Folders that are left out, such as that of the labels themselves; real paths. */
+  readonly exclude?: ReadonlySet<string>;
   readonly signal?: AbortSignal;
   readonly onPicture?: (picture: LabelledPicture) => void | Promise<void>;
   readonly onFailure?: (failure: FailedFile) => void | Promise<void>;
@@ -25,34 +28,41 @@ export interface LabelFolderOptions {
 }
 
 export interface LabellingSummary {
-  readonly labelled: number; // by this call
-  readonly earlier: number; // by calls before, still in the journal
+  readonly labelled: number; // by this call, those that changed among them
+  readonly earlier: number; // by calls before, still in the journal as they were labelled then
   readonly failed: number; // tried again by the next call
 }
 
 /**
  * Labels every picture of a folder into a journal, in memory that does not grow with pictures or boxes (their names
- * are kept). Killed at any moment, the same call goes on: no picture is lost, and none is labelled twice.
+ * are kept). Killed at any moment, the same call goes on: no picture is lost, and none is labelled twice, unless its file
+ * has changed since.
+ *
+ * @throws UserError mismatch: the journal was begun with other settings or for another folder
  */
 export async function labelFolder(options: LabelFolderOptions): Promise<LabellingSummary> {
-  const { folder, detect, signal, onPicture, onFailure, onResume } = options;
+  const { folder, detect, onPicture, onFailure, onResume, signal } = options;
   const root = resolve(folder);
-  const journal = await LabelJournal.open(options.journalPath, options.settings);
-  const earlier = journal.count;
-  if (earlier > 0) onResume?.(earlier);
+  const real = await realpath(root).catch(() => root); // one that is missing is reported by the walk
+  const journal = await LabelJournal.open(options.journalPath, { folder: real, ...options.settings });
+  if (journal.count > 0) onResume?.(journal.count);
+  const states = new Map<string, FileState>(); // of the pictures that are being looked at
   let failed = 0;
   const fail = async (failure: FailedFile): Promise<void> => {
     failed++;
     await onFailure?.(failure);
   };
   try {
-    for await (const outcome of detect(pending(root, journal, fail, signal))) {
+    for await (const outcome of detect(pending(root, journal, states, fail, options))) {
       signal?.throwIfAborted();
       if ("error" in outcome) {
+        states.delete(outcome.path);
         await fail(outcome);
         continue;
       }
-      const picture = await describe(root, outcome).catch((error: unknown) => failedFile(outcome.path, error));
+      const state = states.get(outcome.path);
+      states.delete(outcome.path);
+      const picture = await describe(root, outcome, state).catch((error: unknown) => failedFile(outcome.path, error));
       if ("error" in picture) {
         await fail(picture);
         continue;
@@ -60,22 +70,26 @@ export async function labelFolder(options: LabelFolderOptions): Promise<Labellin
       await journal.append(picture);
       await onPicture?.(picture);
     }
-    return { labelled: journal.count - earlier, earlier, failed };
+    return { labelled: journal.appended, earlier: journal.count - journal.appended, failed };
   } finally {
     await journal.close();
   }
 }
 
-/** The pictures that no earlier run has labelled. */
+/** The pictures that no earlier run has labelled as they are. */
 async function* pending(
   root: string,
   journal: LabelJournal,
+  states: Map<string, FileState>,
   fail: (failure: FailedFile) => Promise<void>,
-  signal: AbortSignal | undefined,
+  { signal, exclude }: LabelFolderOptions,
 ): AsyncGenerator<string> {
-  for await (const found of walkImageFiles([root], signal ? { signal } : {})) {
+  for await (const found of walkImageFiles([root], { ...(signal && { signal }), ...(exclude && { exclude }) })) {
     if ("error" in found) await fail(found);
-    else if (!journal.has(nameBelow(root, found.path))) yield found.path;
+    else if (!journal.has(nameBelow(root, found.path), found)) {
+      states.set(found.path, found);
+      yield found.path;
+    }
   }
 }
 
@@ -86,6 +100,7 @@ function nameBelow(root: string, path: string): string {
 async function describe(
   root: string,
   { path, detections }: { readonly path: string; readonly detections: readonly Detection[] },
+  state: FileState | undefined,
 ): Promise<LabelledPicture> {
   const header = await readImageHeader(path);
   const [width, height] = header.orientation >= 5 ? [header.height, header.width] : [header.width, header.height]; // as displayed
@@ -94,7 +109,8 @@ async function describe(
     const isBox = x1 > x0 && y1 > y0;
     return isBox ? [{ box: [x0, y0, x1, y1] as [number, number, number, number], label, score: round(score) }] : [];
   });
-  return { file: nameBelow(root, path), width, height, detections: kept };
+  const seen = state && { bytes: state.size, changedMs: state.mtimeMs };
+  return { file: nameBelow(root, path), width, height, detections: kept, ...seen };
 }
 
 const round = (score: number): number => Number(score.toFixed(4));

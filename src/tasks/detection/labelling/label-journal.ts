@@ -15,40 +15,52 @@ export const labelledPictureSchema = z.object({
   width: z.int().positive(), // pixels, as displayed
   height: z.int().positive(),
   detections: z.array(detectionSchema), // boxes xyxy, pixels of the picture
+  bytes: number.optional(), // size and time of change of the file that was labelled; journals of before have neither
+  changedMs: number.optional(),
 });
 export type LabelledPicture = z.infer<typeof labelledPictureSchema>;
 
 const headerSchema = z.object({ format: z.literal("florence-labels/1"), settings: z.record(z.string(), z.unknown()) });
 const syncEveryMs = 1000;
 
+/** What tells whether a file is the one that was labelled. */
+export interface FileState {
+  readonly size: number;
+  readonly mtimeMs: number;
+}
+type KnownState = Pick<LabelledPicture, "bytes" | "changedMs">;
+
 /**
  * What has been labelled, one JSON object a line, only ever appended to. A run that is killed at any moment leaves at most a
- * torn last line, which is cut off when the journal is opened again; a picture stands in it once.
+ * torn last line, which is cut off when the journal is opened again. A picture stands in it once; one that changed and was
+ * labelled anew stands in it again, and its last line holds.
  */
 export class LabelJournal {
   readonly path: string;
   readonly #file: FileHandle;
-  readonly #done: Set<string>;
+  readonly #done: Map<string, KnownState>;
+  #appended = 0;
   #syncedAt = performance.now();
 
-  private constructor(path: string, file: FileHandle, done: Set<string>) {
+  private constructor(path: string, file: FileHandle, done: Map<string, KnownState>) {
     this.path = path;
     this.#file = file;
     this.#done = done;
   }
 
   /**
-   * @param settings  what decides the labels, such as the detector's fingerprint and the label names
+   * @param settings  what decides the labels, such as the detector's fingerprint and the label names, and in `folder` where
+   *                  the pictures are; a journal of before, without a folder, is taken for any
    * @throws UserError: mismatch if the journal was begun with other settings; corrupt if a line but the last is damaged
    */
   static async open(path: string, settings: Readonly<Record<string, unknown>>): Promise<LabelJournal> {
     try {
       await mkdir(dirname(path), { recursive: true });
-      const done = new Set<string>();
+      const done = new Map<string, KnownState>();
       const isNew = (await cutTornLine(path)) === 0;
       if (!isNew) {
         await requireSettings(path, settings);
-        for await (const { file: name } of readJournal(path)) done.add(name);
+        for await (const { file: name, bytes, changedMs } of linesOf(path)) done.set(name, { bytes, changedMs });
       }
       const file = await open(path, "a");
       if (isNew) {
@@ -66,15 +78,26 @@ export class LabelJournal {
     return this.#done.size;
   }
 
-  has(file: string): boolean {
-    return this.#done.has(file);
+  /** Pictures that were appended since the journal was opened. */
+  get appended(): number {
+    return this.#appended;
   }
 
-  /** Appends a picture, unless it is there. It is on the disk within a second, or after {@link close}. */
+  /** Whether the journal has this picture as the file is now. */
+  has(file: string, { size, mtimeMs }: FileState): boolean {
+    const known = this.#done.get(file);
+    if (known === undefined) return false;
+    return known.bytes === undefined || (known.bytes === size && known.changedMs === mtimeMs);
+  }
+
+  /** Appends a picture, unless it is there as it is now. It is on the disk within a second, or after {@link close}. */
   async append(picture: LabelledPicture): Promise<void> {
-    if (this.#done.has(picture.file)) return;
+    const { file, bytes, changedMs } = picture;
+    const known = this.#done.get(file);
+    if (known && (bytes === undefined || (known.bytes === bytes && known.changedMs === changedMs))) return;
     await this.#file.appendFile(`${JSON.stringify(picture)}\n`);
-    this.#done.add(picture.file);
+    this.#done.set(file, { bytes, changedMs });
+    this.#appended++;
     if (performance.now() - this.#syncedAt < syncEveryMs) return;
     await this.#file.datasync();
     this.#syncedAt = performance.now();
@@ -86,8 +109,20 @@ export class LabelJournal {
   }
 }
 
-/** The pictures of a journal, in the order they were labelled, one at a time. @throws UserError corrupt, naming the line */
+/**
+ * The pictures of a journal, in the order they were labelled, one at a time, each as it was labelled last.
+ *
+ * @throws UserError corrupt, naming the line
+ */
 export async function* readJournal(path: string): AsyncGenerator<LabelledPicture> {
+  const lastOf = new Map<string, number>();
+  let count = 0;
+  for await (const { file } of linesOf(path)) lastOf.set(file, count++);
+  let place = 0;
+  for await (const picture of linesOf(path)) if (lastOf.get(picture.file) === place++) yield picture;
+}
+
+async function* linesOf(path: string): AsyncGenerator<LabelledPicture> {
   const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
   let number = 0;
   for await (const line of lines) {
@@ -112,7 +147,7 @@ async function requireSettings(path: string, settings: Readonly<Record<string, u
   const names = new Set([...Object.keys(wanted), ...Object.keys(header.data.settings)]);
   for (const name of names) {
     const [before, now] = [JSON.stringify(header.data.settings[name]), JSON.stringify(wanted[name])];
-    if (before === now) continue;
+    if (before === now || (name === "folder" && before === undefined)) continue;
     const rule = `${path}: was begun with ${name} ${before}`;
     throw new UserError("mismatch", `${rule}, got ${now}. Use the same again, or another --out.`);
   }

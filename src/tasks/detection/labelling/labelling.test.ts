@@ -1,4 +1,17 @@
-import { appendFile, mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  copyFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  readFile,
+  realpath,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -108,6 +121,59 @@ describe("labelFolder", () => {
   });
 });
 
+describe("labelFolder called again", () => {
+  const again = async (name: string) => {
+    const folder = join(root, name);
+    await mkdir(folder);
+    for (const file of ["a.png", "b.png"]) await copyFile(join(photos, "p1.png"), join(folder, file));
+    const options = { folder, journalPath: join(root, `${name}.jsonl`), settings };
+    await labelFolder({ ...options, detect: fake([]) });
+    return options;
+  };
+
+  it("refuses the journal of another folder, but takes one of before, which names none", async () => {
+    const options = await again("first");
+    const other = { ...options, folder: photos, detect: fake([]) };
+    await expect(labelFolder(other)).rejects.toMatchObject({
+      code: "mismatch",
+      message: expect.stringMatching(
+        /was begun with folder ".*first", got ".*photos"\. Use the same again, or another --out/,
+      ),
+    });
+    const old = (await readFile(options.journalPath, "utf8"))
+      .replace(`"folder":${JSON.stringify(await realpath(options.folder))},`, "")
+      .replaceAll(/,"bytes":\d+,"changedMs":[\d.]+/g, "");
+    expect(old).not.toMatch(/folder|bytes/);
+    await writeFile(options.journalPath, old);
+    expect(await labelFolder({ ...options, detect: fake([]) })).toEqual({ labelled: 0, earlier: 2, failed: 0 });
+  });
+
+  it("labels a picture anew that has changed, and only its last labels hold", async () => {
+    const options = await again("changing");
+    const create = { width: 60, height: 50, channels: 3, background: "#123" } as const;
+    await sharp({ create }).png().toFile(join(options.folder, "a.png"));
+    const seen: string[] = [];
+    expect(await labelFolder({ ...options, detect: fake(seen) })).toEqual({ labelled: 1, earlier: 1, failed: 0 });
+    expect(seen).toEqual([join(options.folder, "a.png")]);
+    const rows = await journalled(options.journalPath);
+    expect(rows.map(({ file, width }) => [file, width])).toEqual([
+      ["b.png", 40],
+      ["a.png", 60],
+    ]);
+    await utimes(join(options.folder, "b.png"), 1, 1); // of the same size
+    expect(await labelFolder({ ...options, detect: fake(seen) })).toEqual({ labelled: 1, earlier: 1, failed: 0 });
+    expect(await labelFolder({ ...options, detect: fake(seen) })).toEqual({ labelled: 0, earlier: 2, failed: 0 });
+  });
+
+  it("leaves out the folders it is told to", async () => {
+    const options = await again("holding");
+    await cp(photos, join(options.folder, "out"), { recursive: true });
+    const exclude = new Set([await realpath(join(options.folder, "out"))]);
+    const summary = await labelFolder({ ...options, exclude, detect: fake([]) });
+    expect(summary).toEqual({ labelled: 0, earlier: 2, failed: 0 });
+  });
+});
+
 describe("writeLabels", () => {
   it.each(["coco", "yolo", "voc"] as const)("%s is read back with every box and its score", async (format) => {
     const journalPath = join(root, format, "journal.jsonl");
@@ -139,6 +205,67 @@ describe("writeLabels", () => {
     await writeLabels(target, options); // takes the old one's place
     expect((await openDetectionSet(target)).fingerprint).toBe(set.fingerprint);
   });
+});
+
+describe("writeLabels of a folder that has changed since", () => {
+  it.each(["coco", "yolo", "voc"] as const)("leaves out of %s what is gone, and says so", async (format) => {
+    const [folder, journalPath] = [join(root, `gone-${format}`), join(root, `gone-${format}.jsonl`)];
+    await cp(photos, folder, { recursive: true });
+    await labelFolder({ folder, journalPath, settings, detect: fake([]) });
+    const rows = await journalled(journalPath);
+    const gone = rows.find(({ file, detections }) => detections.length > 0 && file !== rows[0].file) ?? rows[1];
+    await rm(join(folder, gone.file));
+    const target = join(root, `gone-${format}-set`);
+    const written = await writeLabels(target, { folder, journalPath, labels, format, about: {} });
+    expect(written).toMatchObject({ images: count, leftOut: [{ path: join(folder, gone.file) }] });
+    expect(written.leftOut[0].error.message).toContain(`take its line out of ${journalPath}`);
+    const set = await openDetectionSet(target);
+    const found = new Map(set.splits.get("train")?.map(({ file, boxes }) => [file, boxes.length]));
+    const kept = rows.filter(({ file }) => file !== gone.file);
+    expect([...found.values()].sort()).toEqual(kept.map(({ detections }) => detections.length).sort());
+    if (format === "coco") for (const { file, detections } of kept) expect(found.get(file)).toBe(detections.length);
+    const page = join(root, `gone-${format}.html`);
+    const leftOut = new Set(written.leftOut.map(({ path }) => path));
+    await writeReviewPage(page, { folder, journalPath, labels, title: "one", identity: "one", leftOut });
+    expect((await readFile(page, "utf8")).match(/"f":/g)?.length).toBe(count);
+  });
+
+  it("gives no picture the labels of the one that it replaced", async () => {
+    const [folder, journalPath] = [join(root, "replaced"), join(root, "replaced.jsonl")];
+    await cp(photos, folder, { recursive: true });
+    await labelFolder({ folder, journalPath, settings, detect: fake([]) });
+    await writeFile(join(folder, "p1.png"), "no picture any more");
+    const target = join(root, "replaced-set");
+    const written = await writeLabels(target, { folder, journalPath, labels, format: "coco", about: {} });
+    expect(written).toMatchObject({ images: count, leftOut: [{ error: { code: "mismatch" } }] });
+  });
+
+  it("names the picture that cannot be copied", async () => {
+    const [folder, journalPath] = [join(root, "blocked"), join(root, "blocked.jsonl")];
+    await mkdir(folder);
+    await copyFile(join(photos, "p1.png"), join(folder, "a.png"));
+    await labelFolder({ folder, journalPath, settings, detect: fake([]) });
+    await rm(join(folder, "a.png"));
+    await mkdir(join(folder, "a.png")); // a folder in its place, by a journal of before
+    const lines = await readFile(journalPath, "utf8");
+    await writeFile(journalPath, lines.replace(/,"bytes":\d+,"changedMs":[\d.]+/, ""));
+    const run = writeLabels(join(root, "blocked-set"), { folder, journalPath, labels, format: "coco", about: {} });
+    await expect(run).rejects.toThrow(join(folder, "a.png"));
+  });
+});
+
+it("pictures in a folder called images keep their labels as YOLO", async () => {
+  const [folder, journalPath] = [join(root, "project"), join(root, "project.jsonl")];
+  await cp(photos, join(folder, "images"), { recursive: true });
+  await copyFile(join(photos, "p1.png"), join(folder, "p2.png")); // of a name that stands in images/ too
+  await labelFolder({ folder, journalPath, settings, detect: fake([]) });
+  const target = join(root, "project-set");
+  const written = await writeLabels(target, { folder, journalPath, labels, format: "yolo", about: {} });
+  expect(written).toMatchObject({ images: count + 2, leftOut: [] });
+  const images = (await openDetectionSet(target)).splits.get("train") ?? [];
+  expect(images.length).toBe(count + 2);
+  expect(written.boxes).toBeGreaterThan(0);
+  expect(images.reduce((sum, { boxes }) => sum + boxes.length, 0)).toBe(written.boxes);
 });
 
 describe("writeReviewPage", () => {

@@ -2,6 +2,7 @@ import { dirname, relative, resolve, sep } from "node:path";
 import { encodeXML } from "entities";
 import { writeAtomically } from "../../../io/atomic-files.ts";
 import { classColour } from "../../../io/draw-boxes.ts";
+import { labelPlaces } from "../class-prompts.ts";
 import { pathOf } from "./label-folder.ts";
 import { type LabelledPicture, readJournal } from "./label-journal.ts";
 import { reviewScript, reviewStyle } from "./review-page.data.ts";
@@ -11,6 +12,8 @@ export interface ReviewPageOptions {
   readonly journalPath: string;
   readonly labels: readonly string[];
   readonly title: string;
+  /** Paths of pictures that are not shown. */
+  readonly leftOut?: ReadonlySet<string>;
   /** Tells this labelling from others: decisions are kept in the browser under it. */
   readonly identity: string;
 }
@@ -22,7 +25,8 @@ const colourCount = 12;
  * and boxes are accepted or rejected, and the decisions saved as JSON. It asks nothing of the network.
  */
 export async function writeReviewPage(path: string, options: ReviewPageOptions): Promise<void> {
-  const { journalPath, labels, title, identity } = options;
+  const { journalPath, labels, title, identity, leftOut } = options;
+  const placeOf = labelPlaces(labels);
   const colours = Array.from({ length: colourCount }, (_, i) => classColour(i));
   const head = { labels, colours, identity };
   await writeAtomically(path, async (file) => {
@@ -30,7 +34,8 @@ export async function writeReviewPage(path: string, options: ReviewPageOptions):
     await file.appendFile(`${inScript(head).slice(0, -1)},"pictures":[`);
     let isFirst = true;
     for await (const picture of readJournal(journalPath)) {
-      await file.appendFile(`${isFirst ? "" : ","}\n${inScript(row(path, picture, options))}`);
+      if (leftOut?.has(pathOf(options.folder, picture))) continue;
+      await file.appendFile(`${isFirst ? "" : ","}\n${inScript(row(path, picture, options.folder, placeOf))}`);
       isFirst = false;
     }
     await file.appendFile(`]}</script>\n<script>${reviewScript}</script>\n</html>\n`);
@@ -38,13 +43,13 @@ export async function writeReviewPage(path: string, options: ReviewPageOptions):
 }
 
 /** File, source, size, and boxes as [x0, y0, x1, y1, label, score]. */
-function row(path: string, picture: LabelledPicture, { folder, labels }: ReviewPageOptions) {
+function row(path: string, picture: LabelledPicture, folder: string, placeOf: (label: string) => number) {
   const { file, width, height, detections } = picture;
   const source = relative(dirname(resolve(path)), pathOf(folder, picture))
     .split(sep)
     .map(encodeURIComponent)
     .join("/");
-  const boxes = detections.map(({ box, label, score }) => [...box, labels.indexOf(label), score]);
+  const boxes = detections.map(({ box, label, score }) => [...box, placeOf(label), score]);
   return { f: file, s: source, w: width, h: height, b: boxes };
 }
 

@@ -1,11 +1,15 @@
-import { constants, copyFile, type FileHandle, mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { constants, copyFile, type FileHandle, mkdir, mkdtemp, open, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { encodeXML } from "entities";
 import { stringify } from "yaml";
 import { boxToCentre, boxToXywh } from "../../../core/boxes.ts";
+import { UserError } from "../../../core/errors.ts";
 import type { DetectionFormat } from "../../../data/detection/detection-set.ts";
+import { DistinctNames, yoloName } from "../../../data/detection/file-names.ts";
 import { replaceFolder } from "../../../io/atomic-files.ts";
 import { fileError } from "../../../io/file-errors.ts";
+import { type FailedFile, failedFile } from "../../../io/file-walk.ts";
+import { labelPlaces } from "../class-prompts.ts";
 import { pathOf } from "./label-folder.ts";
 import { type LabelledPicture, readJournal } from "./label-journal.ts";
 
@@ -24,22 +28,27 @@ export interface WrittenLabels {
   readonly folder: string;
   readonly images: number;
   readonly boxes: number;
+  /** Pictures of the journal that are not in the set: gone from the folder, or other files than were labelled. */
+  readonly leftOut: readonly FailedFile[];
 }
 
 /**
  * Writes a journal as a detection set, one picture at a time, with copies of the pictures. COCO has each score in `score`;
  * YOLO and Pascal VOC have no place for one, so it stands in `scores.jsonl` there. The folder appears whole or not at all, in the
- * place of an older one.
+ * place of an older one. Pictures that have been deleted, renamed or changed since are told in `leftOut`.
+ *
+ * @throws UserError naming the picture that cannot be copied, or the folder
  */
 export async function writeLabels(target: string, options: WriteLabelsOptions): Promise<WrittenLabels> {
   const whole = resolve(target);
   await mkdir(dirname(whole), { recursive: true });
   const temporary = await mkdtemp(join(dirname(whole), `.${basename(whole)}-`));
+  const leftOut = new Map<string, FailedFile>();
   try {
-    const counts = await writers[options.format](temporary, options);
+    const counts = await writers[options.format](temporary, { ...options, leftOut });
     await writeFile(join(temporary, "about.json"), `${JSON.stringify(options.about, null, 2)}\n`);
     await replaceFolder(temporary, whole);
-    return { folder: target, ...counts };
+    return { folder: target, ...counts, leftOut: [...leftOut.values()] };
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     options.signal?.throwIfAborted();
@@ -51,22 +60,33 @@ interface Counts {
   readonly images: number;
   readonly boxes: number;
 }
-type Writer = (target: string, options: WriteLabelsOptions) => Promise<Counts>;
+/** With what was left out when pictures were copied, by the journal's names. */
+type WriterOptions = WriteLabelsOptions & { readonly leftOut: Map<string, FailedFile> };
+type Writer = (target: string, options: WriterOptions) => Promise<Counts>;
 
 const writers: Readonly<Record<DetectionFormat, Writer>> = { coco: writeCoco, yolo: writeYolo, voc: writeVoc };
 
 /** Goes through the journal, copies each picture to `place` of its name, and counts. */
 async function eachPicture(
-  { folder, journalPath, signal, onProgress }: WriteLabelsOptions,
+  { folder, journalPath, leftOut, signal, onProgress }: WriterOptions,
   place: (picture: LabelledPicture) => string,
   write: (picture: LabelledPicture, number: number) => Promise<void>,
 ): Promise<Counts> {
   let [images, boxes] = [0, 0];
   for await (const picture of readJournal(journalPath)) {
     signal?.throwIfAborted();
+    const source = pathOf(folder, picture);
+    const failure = await failureOf(source, picture, journalPath);
+    if (failure) {
+      leftOut.set(picture.file, failure);
+      continue;
+    }
     const path = place(picture);
     await mkdir(dirname(path), { recursive: true });
-    await copyFile(pathOf(folder, picture), path, constants.COPYFILE_FICLONE); // shares blocks where it can
+    // Shares blocks where the file system can.
+    await copyFile(source, path, constants.COPYFILE_FICLONE).catch((error: unknown) => {
+      throw fileError(source, error);
+    });
     await write(picture, ++images);
     boxes += picture.detections.length;
     onProgress?.(images);
@@ -74,8 +94,29 @@ async function eachPicture(
   return { images, boxes };
 }
 
+/** Why a picture cannot have its labels any more. @throws UserError naming the file, if that cannot be told */
+async function failureOf(
+  path: string,
+  { bytes, changedMs }: LabelledPicture,
+  journalPath: string,
+): Promise<FailedFile | undefined> {
+  const stats = await stat(path).catch((error: unknown) => {
+    const failure = fileError(path, error);
+    if (failure.code !== "not-found") throw failure;
+    return undefined;
+  });
+  if (stats === undefined) {
+    const remedy = `Put it back, or take its line out of ${journalPath}.`;
+    const rule = `${path}: must still be there, got nothing; it is left out`;
+    return failedFile(path, new UserError("not-found", `${rule}. ${remedy}`));
+  }
+  if (bytes === undefined || (bytes === stats.size && changedMs === stats.mtimeMs)) return undefined;
+  const rule = `${path}: must be the file that was labelled, got one changed since; it is left out`;
+  return failedFile(path, new UserError("mismatch", `${rule}. Label again.`));
+}
+
 /** COCO JSON in Roboflow's folders. Annotations go to a file of their own first, since the images stand ahead of them. */
-async function writeCoco(target: string, options: WriteLabelsOptions): Promise<Counts> {
+async function writeCoco(target: string, options: WriterOptions): Promise<Counts> {
   const { labels, about } = options;
   const split = join(target, "train");
   await mkdir(split);
@@ -100,23 +141,26 @@ async function writeCoco(target: string, options: WriteLabelsOptions): Promise<C
   }
 }
 
-async function appendAnnotations(file: FileHandle, { journalPath, labels }: WriteLabelsOptions): Promise<void> {
+async function appendAnnotations(file: FileHandle, { journalPath, labels, leftOut }: WriterOptions): Promise<void> {
+  const placeOf = labelPlaces(labels);
   let [image, id] = [0, 0];
-  for await (const { detections } of readJournal(journalPath)) {
+  for await (const { file: name, detections } of readJournal(journalPath)) {
+    if (leftOut.has(name)) continue;
     image++;
     const rows = detections.map(({ box, label, score }) => {
       const bbox = boxToXywh(box).map((value) => Number(value.toFixed(2)));
       const area = Number((bbox[2] * bbox[3]).toFixed(4));
-      const fields = { image_id: image, category_id: labels.indexOf(label) + 1, bbox, area, iscrowd: 0, score };
+      const fields = { image_id: image, category_id: placeOf(label) + 1, bbox, area, iscrowd: 0, score };
       return `${id > 0 ? "," : ""}\n${JSON.stringify({ id: ++id, ...fields })}`;
     });
     if (rows.length > 0) await file.appendFile(rows.join(""));
   }
 }
 
-async function writeYolo(target: string, options: WriteLabelsOptions): Promise<Counts> {
+async function writeYolo(target: string, options: WriterOptions): Promise<Counts> {
   const { labels } = options;
-  const stems = new Map<string, number>();
+  const placeOf = labelPlaces(labels);
+  const names = new DistinctNames();
   let named = { stem: "", file: "" };
   await writeFile(
     join(target, "data.yaml"),
@@ -126,7 +170,7 @@ async function writeYolo(target: string, options: WriteLabelsOptions): Promise<C
     eachPicture(
       options,
       (picture) => {
-        named = distinctName(picture.file, stems);
+        named = names.next(yoloName(picture.file));
         return join(target, "train", "images", named.file);
       },
       async (picture) => {
@@ -134,7 +178,7 @@ async function writeYolo(target: string, options: WriteLabelsOptions): Promise<C
         const rows = detections.map(({ box, label }) => {
           const [x, y, w, h] = boxToCentre(box);
           const shares = [x / width, y / height, w / width, h / height].map((value) => Number(value.toFixed(12)));
-          return `${[labels.indexOf(label), ...shares].join(" ")}\n`;
+          return `${[placeOf(label), ...shares].join(" ")}\n`;
         });
         await writeBeside(join(target, "train", "labels", `${named.stem}.txt`), rows.join(""));
         await scores(picture, named.file);
@@ -143,15 +187,15 @@ async function writeYolo(target: string, options: WriteLabelsOptions): Promise<C
   );
 }
 
-async function writeVoc(target: string, options: WriteLabelsOptions): Promise<Counts> {
-  const stems = new Map<string, number>();
+async function writeVoc(target: string, options: WriterOptions): Promise<Counts> {
+  const names = new DistinctNames();
   let named = { stem: "", file: "" };
   await writeFile(join(target, "classes.txt"), options.labels.map((name) => `${name}\n`).join(""));
   return withScores(target, (scores) =>
     eachPicture(
       options,
       (picture) => {
-        named = distinctName(picture.file, stems);
+        named = names.next(picture.file);
         return join(target, "train", named.file);
       },
       async (picture) => {
@@ -194,15 +238,4 @@ async function withScores(
   } finally {
     await file.close();
   }
-}
-
-/** A name that differs from those before in more than its ending: label files are named by what is ahead of it. */
-function distinctName(file: string, stems: Map<string, number>): { stem: string; file: string } {
-  const dot = file.lastIndexOf(".");
-  const ending = dot > file.lastIndexOf("/") ? file.slice(dot) : "";
-  const plain = file.slice(0, file.length - ending.length);
-  let stem = plain;
-  for (let n = 2; stems.has(stem); n++) stem = `${plain}-${n}`;
-  stems.set(stem, 1);
-  return { stem, file: `${stem}${ending}` };
 }
