@@ -60,6 +60,7 @@ export function planScores(task: EvaluationTask, context: EvaluationContext): Pl
   };
   const marks = new Map<string, string | undefined>();
   const plan = task.plan(context);
+  if (!context.tunedOn) return plan;
   for (const { split } of plan) if (!marks.has(split)) marks.set(split, tunedOnOf(split));
   for (const [split, mark] of marks) {
     const warning = JSON.stringify(["tuned on", split]);

@@ -63,7 +63,7 @@ export function trainingDraw(
     return { train, val, notes: shortNotes(context, missingOf(set.classes, train)) };
   const drawn = kShot(train, exposure, seed, set.classes.length);
   const taken = new Set(drawn.images);
-  const pool = val.length > 0 ? val : train.filter((image) => !taken.has(image));
+  const pool = parts.lost.val === 0 || val.length > 0 ? val : train.filter((image) => !taken.has(image));
   const validation = kShot(pool, Math.min(exposure, mostValidationShots), seed, set.classes.length);
   const notes = shortNotes(
     context,

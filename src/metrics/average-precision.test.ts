@@ -65,10 +65,10 @@ describe("elevenPointMeanAveragePrecision", () => {
 
 describe("elevenPointChance", () => {
   it("is what random rankings get, more than the share of positives where they are few", () => {
-    expect(elevenPointChance(100, 5)).toBeCloseTo(0.111, 1.7); // of 100,000 rankings
+    expect(elevenPointChance(100, 5)).toBeCloseTo(0.107, 2); // of 20,000 other rankings
     expect(elevenPointChance(100, 5)).toBe(elevenPointChance(100, 5));
     const mean = naiveChance(60, 12);
-    expect(Math.abs(elevenPointChance(60, 12) - mean)).toBeLessThan(0.015);
+    expect(Math.abs(elevenPointChance(60, 12) - mean)).toBeLessThan(0.01);
     // The share of positives, but for recall 0, at which the precision of the first few places counts.
     expect(elevenPointChance(10_000, 5000)).toBeCloseTo((10 * 0.5 + 0.85) / 11, 2);
     expect(elevenPointChance(3, 3)).toBe(1);

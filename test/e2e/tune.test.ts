@@ -57,7 +57,8 @@ const summaryOf = (lines: Record<string, unknown>[]) => lines.at(-1) as unknown 
 
 describe("a set without a test part", () => {
   it("is scored on pictures that tuning has not seen; what it has seen is marked", async () => {
-    await cp(join(folder, "colours/train"), join(folder, "undivided"), { recursive: true });
+    await writeColourSet(join(folder, "many"), 30);
+    await cp(join(folder, "many/train"), join(folder, "undivided"), { recursive: true });
     const run = (...words: string[]) =>
       runFlorence([...words, "--ledger", join(folder, "undivided.jsonl"), "--json"], {
         loadModel,
@@ -71,8 +72,8 @@ describe("a set without a test part", () => {
     const report = JSON.parse(await readFile(join(model, "tuning.json"), "utf8"));
     const { train, validation } = report.data;
     const test = summaryOf(jsonLines(tuning.stdout)).test.after.count;
-    expect(train + validation + test).toBe(36);
-    expect([report.data.division, report.data.heldOut, test > 2]).toEqual(["as evaluated", 0.2, true]);
+    expect(train + validation + test).toBe(90);
+    expect([report.data.division, report.data.heldOut, test > 9]).toEqual(["as evaluated", 0.2, true]);
 
     const evalHere = ["eval", "zero-shot", join(folder, "undivided"), "--model", model];
     const scored = await run(...evalHere);
@@ -80,8 +81,13 @@ describe("a set without a test part", () => {
     expect((jsonLines(scored.stdout)[0].protocol as object) ?? {}).not.toHaveProperty("tunedOn");
     expect(scored.stderr).not.toContain("was tuned on");
     const seen = await run(...evalHere, "--split", "all");
-    expect(jsonLines(seen.stdout)[0].protocol).toMatchObject({ tunedOn: `${train} of 36` });
-    expect(seen.stderr).toContain(`was tuned on ${train} of 36 pictures of split "all"`);
+    expect(jsonLines(seen.stdout)[0].protocol).toMatchObject({ tunedOn: `${train} of 90` });
+    expect(seen.stderr).toContain(`was tuned on ${train} of 90 pictures of split "all"`);
+
+    const out = join(folder, "undivided.calibration.json");
+    const calibrated = await run("calibrate", join(folder, "undivided"), "--model", model, "--out", out);
+    expect(calibrated.stderr).toContain(`${train} pictures that the model was tuned on are not fitted on`);
+    expect(jsonLines(calibrated.stdout)[0]).toMatchObject({ fitted: { pictures: validation } });
 
     // A report of before, when a tenth was held out and the rest trained on.
     delete report.data.division;
