@@ -1,4 +1,6 @@
 import type { CalibrateOptions, FinishedCalibration } from "../evaluation/calibration/calibrate.ts";
+import type { CalibrationDraw } from "../evaluation/calibration/calibration-draw.ts";
+import { isOfBoth } from "../evaluation/calibration/calibration-entries.ts";
 import { alignedTable, percent } from "./evaluation-table.ts";
 
 /** A finished calibration as the one JSON line of `florence calibrate`. */
@@ -10,7 +12,7 @@ export function calibrationJson(path: string, finished: FinishedCalibration, { l
     calibration: path,
     labels,
     temperature: 1 / calibration.correction.scale,
-    fitted: fittedOn,
+    fitted: { ...fittedOn, ...(isOfBoth(draw) && { outsideFrom: draw.fittedOutside }) },
     heldOut: { pictures: heldOut.pictures, outside: heldOut.outside, top1: heldOut.top1, failed },
     calibrationError: { before: before.calibrationError, after: after.calibrationError, interval: after.interval },
     negativeLogLikelihood: { before: before.negativeLogLikelihood, after: after.negativeLogLikelihood },
@@ -35,6 +37,11 @@ export function calibrationJson(path: string, finished: FinishedCalibration, { l
   };
 }
 
+function originOf(draw: CalibrationDraw): string {
+  const { ofSet, ofOutsideSet } = draw.fittedOutside;
+  return isOfBoth(draw) ? `: ${ofSet} of the set's other classes, ${ofOutsideSet} of --outside` : "";
+}
+
 /** A finished calibration for humans: errors before and after, and a table of the ways to reject. */
 export function calibrationLines(finished: FinishedCalibration, { acceptance }: CalibrateOptions): string[] {
   const { calibration, fittedOn, heldOut, draw } = finished;
@@ -52,7 +59,7 @@ export function calibrationLines(finished: FinishedCalibration, { acceptance }: 
   lines.push(`"none of these" by ${chosen.method}: ${percent(trueAcceptance)} accepted${rejected}`);
   if (!unknown) return lines;
   lines.push(
-    `outside pictures divided ${draw.outsideDivision}, ${fittedOn.outside} fitted on`,
+    `outside pictures divided ${draw.outsideDivision}, ${fittedOn.outside} fitted on${originOf(draw)}`,
     ...alignedTable(
       ["method", "area under ROC", "95 % interval", `rejected at ${percent(acceptance)}`],
       rejections.map(({ method, isChosen, atThreshold: { unknown: own }, rejectedAtAcceptance }) => [

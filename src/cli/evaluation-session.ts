@@ -1,11 +1,13 @@
 import type { Command } from "commander";
 import { UserError } from "../core/errors.ts";
+import type { SetNote } from "../data/labelled/entry.ts";
 import { openLabelledSet } from "../data/labelled/open-labelled-set.ts";
 import { evaluationParts } from "../evaluation/evaluation-parts.ts";
 import type { EvaluationContext } from "../evaluation/evaluation-task.ts";
 import type { Exposure } from "../evaluation/exposure-curves.ts";
 import { Ledger } from "../evaluation/ledger.ts";
 import { readClassPrompts } from "../evaluation/prompt-choice.ts";
+import { tunedOn } from "../evaluation/tuned-on.ts";
 import type { FailedFile } from "../io/file-walk.ts";
 import {
   addImageSizeOption,
@@ -81,6 +83,7 @@ export async function withEvaluation<Result>(
   let model: Awaited<ReturnType<CommandContext["loadModel"]>> | undefined;
   try {
     reportProblems(set.problems, log);
+    reportNotes(set.notes, log);
     const prompts = await promptsOf(options, set.classes);
     const { imageSize } = options;
     model = await command.loadModel(options.model, { imageSize, signal });
@@ -90,6 +93,7 @@ export async function withEvaluation<Result>(
       imageSize,
       set,
       parts: evaluationParts(set),
+      tunedOn: await tunedOn(await command.modelFolder(options.model), set),
       options: prompts ? { prompts } : {},
       cacheFolder,
       memory: new Map(),
@@ -116,6 +120,13 @@ function reportProblems(problems: readonly FailedFile[], log: (line: string) => 
   for (const problem of problems.slice(0, problemsShown)) log(`left out: ${describeFailure(problem)}`);
   const rest = problems.length - problemsShown;
   if (rest > 0) log(`left out: ${rest} more; \`florence data inspect\` lists them all.`);
+}
+
+/** Says what was noticed of a set as it was opened: what was taken for what, what was passed over. */
+export function reportNotes(notes: readonly SetNote[], log: (line: string) => void): void {
+  for (const { message } of notes.slice(0, problemsShown)) log(`note: ${message}`);
+  const rest = notes.length - problemsShown;
+  if (rest > 0) log(`note: ${rest} more; \`florence data inspect\` lists them all.`);
 }
 
 function describeFailure({ path, error }: FailedFile): string {

@@ -6,6 +6,7 @@ import type { EvaluationParts } from "./evaluation-parts.ts";
 import type { Exposure } from "./exposure-curves.ts";
 import type { LedgerEntry } from "./ledger-entry.ts";
 import type { ClassPrompts } from "./prompt-choice.ts";
+import type { TunedOn } from "./tuned-on.ts";
 
 /** What a score can be asked for. Each task declares which of these it heeds; the others are refused. */
 export interface EvaluationOptions {
@@ -53,6 +54,8 @@ export interface EvaluationContext {
   readonly imageSize?: number | undefined;
   readonly set: LabelledSet;
   readonly parts: EvaluationParts;
+  /** The images of the set that the model was tuned on, if it was. */
+  readonly tunedOn?: TunedOn | undefined;
   readonly options: EvaluationOptions;
   readonly cacheFolder: string;
   /** What several scores of one run need, such as a fitted probe, by a key of its maker's. */

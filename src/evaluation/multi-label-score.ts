@@ -1,6 +1,6 @@
 import { ShapeError, UserError } from "../core/errors.ts";
 import type { LabelledImage } from "../data/labelled/labelled-set.ts";
-import { elevenPointAveragePrecision } from "../metrics/average-precision.ts";
+import { elevenPointAveragePrecision, elevenPointChance } from "../metrics/average-precision.ts";
 import { bootstrapInterval } from "../metrics/intervals.ts";
 import type { LogitBlock } from "./class-logits.ts";
 import type { EvaluationContext, Score } from "./evaluation-task.ts";
@@ -39,8 +39,7 @@ export async function multiLabelScore(
   return {
     score,
     interval: bootstrapInterval(n, precisionAt, { rounds }),
-    // A ranking by chance has the precision of the share of positives, at every recall.
-    chance: withPositives.reduce((sum, count) => sum + count / n, 0) / withPositives.length,
+    chance: meanChance(n, withPositives),
     n,
     failed,
     metrics: { "map-11": score, "classes with images": withPositives.length },
@@ -52,6 +51,12 @@ export async function multiLabelScore(
       })),
     },
   };
+}
+
+/** The mean over the classes of what a ranking by chance gets; classes of equal size have the same. */
+function meanChance(n: number, positives: readonly number[]): number {
+  const chances = new Map([...new Set(positives)].map((count) => [count, elevenPointChance(n, count)]));
+  return positives.reduce((sum, count) => sum + (chances.get(count) as number), 0) / positives.length;
 }
 
 function meanAveragePrecision(

@@ -29,7 +29,9 @@ export interface FittedProbe {
  */
 export function fitProbe(context: EvaluationContext, draw: TrainingDraw, exposure: Exposure): Promise<FittedProbe> {
   const { memory } = context;
-  const key = JSON.stringify(["probe", exposure, hashOfTexts(draw.train.map(({ key }) => key))]);
+  // Draws of several seeds can have the same training images, but λ is chosen on their own validation images.
+  const [train, val] = [draw.train, draw.val].map((images) => hashOfTexts(images.map(({ key }) => key)));
+  const key = JSON.stringify(["probe", exposure, train, val]);
   const known = memory.get(key) as Promise<FittedProbe> | undefined;
   if (known) return known;
   const fit = fitDraw(context, draw, exposure);

@@ -63,19 +63,54 @@ async function chosenNames(
 ): Promise<readonly (readonly string[])[] | undefined> {
   if (classNames === "own") return undefined;
   const names = classNames === "clip" ? set?.classes : linesOf(await readUtf8(classNames)).map((line) => [line.trim()]);
-  if (names?.length === classes.length) return inOrderOf(classes, names);
+  if (names?.length === classes.length) return inOrderOf(classes, names, classNames);
   throw new UserError(
     "mismatch",
     `Class names ${classNames}: must be one for each of ${classes.length} classes, got ${names?.length}. Correct the list.`,
   );
 }
 
-/** Names that are the classes' own in another order are put into the classes' order; other names are taken as they come. */
-function inOrderOf(classes: readonly string[], names: readonly (readonly string[])[]): readonly (readonly string[])[] {
+/**
+ * Names that are the classes' own, in whatever order, are put into the classes' order; names of which none is, or which
+ * have each class's own name in its place, are taken as they come.
+ *
+ * @throws UserError (mismatch) where some are the classes' own, in another order: the place of the others is not known
+ */
+function inOrderOf(
+  classes: readonly string[],
+  names: readonly (readonly string[])[],
+  source: string,
+): readonly (readonly string[])[] {
+  const places = matchedPlaces(
+    classes,
+    names.map(([name]) => name),
+  );
+  if (places.every((place) => place !== undefined)) return places.map((place) => names[place]);
+  if (places.every((place, c) => place === undefined || place === c)) return names;
+  const unmatched = classes.filter((_, c) => places[c] === undefined);
+  const rest = unmatched.length > 5 ? ` and ${unmatched.length - 5} more` : "";
+  const shown = `${unmatched
+    .slice(0, 5)
+    .map((name) => `"${name}"`)
+    .join(", ")}${rest}`;
+  const rule = "some are the classes' own in another order, so all must be, got none that is";
+  const remedy = "Add these, or give the list in the order of the classes.";
+  throw new UserError("mismatch", `Class names ${source}: ${rule} ${shown}. ${remedy}`);
+}
+
+/** Of each class the place of its name: equal to the letter, else the only one of the same letters and digits. */
+function matchedPlaces(classes: readonly string[], names: readonly string[]): (number | undefined)[] {
   const plain = (text: string) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
-  const byName = new Map(names.map((group) => [plain(group[0]), group]));
-  const ordered = classes.map((name) => byName.get(plain(name)));
-  return ordered.every((group) => group !== undefined) ? ordered : names;
+  const exact = new Map(names.map((name, place) => [name, place]));
+  const placesOf = new Map<string, number[]>();
+  for (const [place, name] of names.entries()) placesOf.set(plain(name), [...(placesOf.get(plain(name)) ?? []), place]);
+  const own = new Set(classes.filter((name) => exact.has(name)).map((name) => exact.get(name)));
+  return classes.map((name) => {
+    const place = exact.get(name);
+    if (place !== undefined) return place;
+    const alike = (placesOf.get(plain(name)) ?? []).filter((one) => !own.has(one));
+    return alike.length === 1 ? alike[0] : undefined;
+  });
 }
 
 function linesOf(text: string): string[] {

@@ -1,8 +1,10 @@
 import { createRequire } from "node:module";
 import { writeDetails } from "./evaluation-details.ts";
+import { imagesOfSplit } from "./evaluation-parts.ts";
 import type { EvaluationContext, EvaluationTask, PlannedScore, Score } from "./evaluation-task.ts";
 import type { Ledger } from "./ledger.ts";
 import { type EntryIdentity, entryKey, type LedgerEntry, ledgerEntrySchema } from "./ledger-entry.ts";
+import { countTunedOn } from "./tuned-on.ts";
 
 /** An entry, and whether this run computed it. */
 export interface EvaluatedEntry {
@@ -22,7 +24,7 @@ export async function* evaluate(
   ledger: Ledger,
   { force = false }: { readonly force?: boolean } = {},
 ): AsyncGenerator<EvaluatedEntry> {
-  const plan = task.plan(context);
+  const plan = planScores(task, context);
   const known = plan.map((planned) => (force ? undefined : ledger.find(identityOf(context, planned))));
   const missing = plan.filter((_, i) => !known[i]);
   const results = task.run(context, missing)[Symbol.asyncIterator]();
@@ -42,6 +44,35 @@ export async function* evaluate(
   } finally {
     await results.return?.();
   }
+}
+
+/**
+ * The scores of a task, those of pictures that the model was tuned on being marked in their protocols and warned of.
+ *
+ * @throws UserError if the set or the options do not suit the task
+ */
+export function planScores(task: EvaluationTask, context: EvaluationContext): PlannedScore[] {
+  const { set, parts, model, onWarning } = context;
+  const tunedOnOf = (split: string): string | undefined => {
+    const images = imagesOfSplit(set, parts, split);
+    const seen = countTunedOn(images, context.tunedOn);
+    return seen > 0 ? `${seen} of ${images.length}` : undefined;
+  };
+  const marks = new Map<string, string | undefined>();
+  const plan = task.plan(context);
+  if (!context.tunedOn) return plan;
+  for (const { split } of plan) if (!marks.has(split)) marks.set(split, tunedOnOf(split));
+  for (const [split, mark] of marks) {
+    const warning = JSON.stringify(["tuned on", split]);
+    if (!mark || context.memory.has(warning)) continue; // said once, however many tasks score the split
+    context.memory.set(warning, true);
+    const rule = `${model.name} was tuned on ${mark} pictures of split "${split}"`;
+    onWarning?.(`${set.name}: ${rule}; the score says little of other pictures.`);
+  }
+  return plan.map((planned) => {
+    const mark = marks.get(planned.split);
+    return mark ? { ...planned, protocol: { ...planned.protocol, tunedOn: mark } } : planned;
+  });
 }
 
 /** What decides a planned score of this context. */

@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { elevenPointAveragePrecision, elevenPointMeanAveragePrecision } from "./average-precision.ts";
+import { Rng } from "../core/rng.ts";
+import {
+  elevenPointAveragePrecision,
+  elevenPointChance,
+  elevenPointMeanAveragePrecision,
+} from "./average-precision.ts";
 
 describe("elevenPointAveragePrecision", () => {
   it("gives hand-worked values", () => {
@@ -56,4 +61,25 @@ describe("elevenPointMeanAveragePrecision", () => {
     expect(elevenPointMeanAveragePrecision(scores, truth, 3)).toBeCloseTo((1 + 0.5) / 2, 12);
     expect(() => elevenPointMeanAveragePrecision(scores, truth, 4)).toThrow("must both be [N, 4]");
   });
+});
+
+describe("elevenPointChance", () => {
+  it("is what random rankings get, more than the share of positives where they are few", () => {
+    expect(elevenPointChance(100, 5)).toBeCloseTo(0.107, 2); // of 20,000 other rankings
+    expect(elevenPointChance(100, 5)).toBe(elevenPointChance(100, 5));
+    const mean = naiveChance(60, 12);
+    expect(Math.abs(elevenPointChance(60, 12) - mean)).toBeLessThan(0.01);
+    // The share of positives, but for recall 0, at which the precision of the first few places counts.
+    expect(elevenPointChance(10_000, 5000)).toBeCloseTo((10 * 0.5 + 0.85) / 11, 2);
+    expect(elevenPointChance(3, 3)).toBe(1);
+    expect(elevenPointChance(3, 0)).toBeNaN();
+  });
+
+  function naiveChance(count: number, positives: number): number {
+    const rng = new Rng("naive");
+    const truth = Uint8Array.from({ length: count }, (_, i) => (i < positives ? 1 : 0));
+    let sum = 0;
+    for (let i = 0; i < 2000; i++) sum += elevenPointAveragePrecision(rng.permutation(count), truth);
+    return sum / 2000;
+  }
 });

@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { LabelledSet, SplitName } from "../data/labelled/labelled-set.ts";
+import type { TuningParts } from "../data/labelled/tuning-parts.ts";
 import type { FailedFile } from "../io/file-walk.ts";
 import { isHiddenInEncoder } from "../models/hidden-matrices.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
@@ -30,6 +31,8 @@ export interface FineTuningOptions {
   readonly checkpoint: Checkpoint; // the model to start from; its weights are not changed
   readonly fingerprint: string; // of that model
   readonly set: LabelledSet;
+  /** How the set is divided, if not by `tuningParts`; decides a run as the set's fingerprint does. */
+  readonly parts?: TuningParts;
   readonly runDir: string;
   /** Where decoded pictures are kept from run to run; in memory alone if left out. */
   readonly cacheFolder?: string;
@@ -90,6 +93,7 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
     set,
     preprocessing,
     seed: recipe.seed,
+    parts: options.parts,
     keepUnlabelled: recipe.method === "head",
     cacheFolder: options.cacheFolder,
     signal: options.signal,
@@ -129,7 +133,11 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
         totalSteps,
       },
       seed: recipe.seed,
-      configHash: hashConfig({ recipe, model: fingerprint, data: set.fingerprint }),
+      configHash: hashConfig({
+        ...{ recipe, model: fingerprint, data: set.fingerprint },
+        // A run that was started on other pictures must not go on; runs on a set's own parts keep their hash.
+        ...(data.division === "as evaluated" && { division: data.division }),
+      }),
       checkpointMinutes: options.checkpointMinutes,
       ...(recipe.averageDecay === undefined ? {} : { averageDecay: recipe.averageDecay }),
       ...(options.signal ? { signal: options.signal } : {}),

@@ -1,3 +1,4 @@
+import type { TuningDivision } from "../data/labelled/tuning-parts.ts";
 import type { FineTuneRecipe } from "../tasks/fine-tune/recipe.ts";
 import { gainShare, gainShareAmong, lossOf, type MixtureScore } from "./retention.ts";
 import type { TuningScore } from "./tuning-scores.ts";
@@ -12,6 +13,8 @@ export interface TuningReport {
     readonly classes: number;
     readonly train: number; // pictures
     readonly validation: number;
+    /** How the set was divided; from it and the recipe's seed follows which pictures were trained on. */
+    readonly division: TuningDivision;
     readonly heldOut: number; // share of the training pictures that validation was taken from, 0 if the set has its own
     readonly failed: number; // pictures that did not decode
   };
@@ -21,7 +24,7 @@ export interface TuningReport {
   readonly wallSeconds: number;
   readonly mixtures: readonly MixtureScore[];
   readonly alpha: number; // of the mixture that was kept
-  /** On the set's test part, if it has one; nothing before a head that started at random. */
+  /** On the set's test part, its own or that which evaluations score; nothing before a head that started at random. */
   readonly test:
     | {
         readonly before: TuningScore | undefined;

@@ -1,22 +1,22 @@
 import type { LabelledImage, LabelledSet, SplitName } from "../data/labelled/labelled-set.ts";
-import { splitByHash } from "../data/labelled/split-by-hash.ts";
+import { type TuningParts, tuningParts } from "../data/labelled/tuning-parts.ts";
 import { PixelStore } from "../data/pixel-store.ts";
 import type { FailedFile } from "../io/file-walk.ts";
 import type { ModelConfig } from "../zoo/model-config.ts";
 
 /** What of a set is trained on, what chooses, and what is only measured at the end. */
-export interface TuningData {
+export interface TuningData extends Pick<TuningParts, "division" | "heldOut"> {
   readonly train: PixelStore;
   readonly validation: PixelStore;
-  readonly test: PixelStore | undefined; // absent where the set has none
-  /** Share of the training pictures that was held out, where the set has no validation part of its own; else 0. */
-  readonly heldOut: number;
+  readonly test: PixelStore | undefined; // absent where there is nothing to measure on
 }
 
 export interface TuningDataOptions {
   readonly set: LabelledSet;
   readonly preprocessing: ModelConfig["preprocessing"]; // of the model that is tuned
   readonly seed: number;
+  /** The division, if it is not to be that of {@link tuningParts}. */
+  readonly parts?: TuningParts | undefined;
   /** Keep pictures that show none of a multi-label set's classes: a head learns from them, texts cannot describe them. */
   readonly keepUnlabelled?: boolean;
   readonly cacheFolder?: string | undefined;
@@ -26,20 +26,13 @@ export interface TuningDataOptions {
   readonly onFailure?: ((failure: FailedFile) => void) | undefined;
 }
 
-const heldOutShare = 0.1;
-
-/** Opens a set's parts at the size of a model. Without a validation part, a tenth of the training pictures becomes it. */
+/** Opens the parts of a set at the size of a model. */
 export async function openTuningData(options: TuningDataOptions): Promise<TuningData> {
-  const { set, seed } = options;
-  const given = set.splits.get("train") ?? [];
-  const own = set.splits.get("val");
-  const divided = own ? undefined : splitByHash(given, { val: heldOutShare }, `tuning ${seed}`);
-  const open = (part: SplitName, images: readonly LabelledImage[]) => openStore(options, part, images);
-  const train = await open("train", divided?.get("train") ?? given);
-  const validation = await open("val", own ?? divided?.get("val") ?? []);
-  const testImages = set.splits.get("test");
-  const test = testImages && (await open("test", testImages));
-  return { train, validation, test, heldOut: own ? 0 : heldOutShare };
+  const parts = options.parts ?? tuningParts(options.set, options.seed);
+  const train = await openStore(options, "train", parts.train);
+  const validation = await openStore(options, "val", parts.val);
+  const test = parts.test.length > 0 ? await openStore(options, "test", parts.test) : undefined;
+  return { train, validation, test, division: parts.division, heldOut: parts.heldOut };
 }
 
 /** The pictures of another set that a tuned model should still know: its test part, else validation, else all. */

@@ -154,7 +154,10 @@ function mixtureOf(mixtures: readonly MixtureScore[], alpha: number): MixtureSco
   return mixtures.find((score) => score.alpha === alpha) as MixtureScore;
 }
 
-function describeData(set: LabelledSet, { train, validation, test, heldOut }: TuningData): TuningReport["data"] {
+function describeData(
+  set: LabelledSet,
+  { train, validation, test, division, heldOut }: TuningData,
+): TuningReport["data"] {
   const failures = [train, validation, test].map((store) => store?.failures.length ?? 0);
   return {
     name: set.name,
@@ -162,6 +165,7 @@ function describeData(set: LabelledSet, { train, validation, test, heldOut }: Tu
     classes: set.classes.length,
     train: train.count,
     validation: validation.count,
+    division,
     heldOut,
     failed: failures.reduce((a, b) => a + b, 0),
   };

@@ -105,13 +105,45 @@ describe("florence eval zero-shot", () => {
   it("takes prompts and names from a file as CLIP has it", async () => {
     const set = await writeColors();
     const prompts = join(folder, "prompts.md");
-    const names = "classes = ['deep red', ['green', 'leaf green'], 'blue']";
+    const names = "classes = ['sky', ['leaf', 'leaf green'], 'deep red']";
     await writeFile(prompts, `## Colors3\n\n${names}\ntemplates = ['paint: {}.']\n`);
     const words = ["--templates", "clip:colors3", "--prompts", prompts, "--class-names", "clip", "--json"];
-    // CLIP's names are no names of the set, so they count in its order: blue is "deep red" here, and red is "blue".
-    const { stdout } = await run("eval", "zero-shot", set, ...words);
-    expect(log.texts).toEqual(["paint: deep red.", "paint: green.", "paint: leaf green.", "paint: blue."]);
-    expect(jsonLines(stdout)[0].score).toBe(10 / 24);
+    // CLIP's names are no names of the set, so they count in its order.
+    const { exitCode } = await run("eval", "zero-shot", set, ...words);
+    expect(exitCode).toBe(0);
+    expect(log.texts).toEqual(["paint: sky.", "paint: leaf.", "paint: leaf green.", "paint: deep red."]);
+    // By place, blue would be "deep red" here and red "blue".
+    await writeFile(prompts, `## Colors3\n\nclasses = ['deep red', 'green', 'blue']\ntemplates = ['paint: {}.']\n`);
+    const mixed = await run("eval", "zero-shot", set, ...words);
+    expect(mixed.stderr).toContain('got none that is "red"');
+    expect(mixed.exitCode).not.toBe(0);
+  });
+
+  it("descends into a folder around those of the classes, and says so", async () => {
+    for (const name of ["red", "blue"]) {
+      await mkdir(join(folder, "around/images", name), { recursive: true });
+      for (let i = 0; i < 4; i++) await writePicture(join(folder, "around/images", name, `${i}.png`), name);
+    }
+    const { stdout, stderr } = await run("eval", "zero-shot", join(folder, "around"), "--split", "all", "--json");
+    expect(jsonLines(stdout)[0]).toMatchObject({ score: 1, n: 8 });
+    expect(stderr.match(/note: .*has all pictures below images/g)).toHaveLength(1);
+  });
+
+  it.each([
+    ["linear-probe", "all"],
+    ["text-probe", "train"],
+    ["fine-tune", "all"],
+  ])("refuses to score %s on pictures that it learnt from, as with --split %s", async (task, split) => {
+    const set = await writeColors({ train: 4, test: 4, wrong: 0 });
+    const { exitCode, stderr } = await run("eval", task, set, "--split", split);
+    expect(stderr).toContain(`must be left beside the scored ones of split "${split}"`);
+    expect(exitCode).not.toBe(0);
+  });
+
+  it("says how many scored pictures a probe was kept from", async () => {
+    const set = await writeColors({ train: 4, test: 4, wrong: 0 });
+    const { stdout } = await run("eval", "linear-probe", set, "--split", "last:6", "--json"); // of train/red and green
+    expect(jsonLines(stdout)[0]).toMatchObject({ n: 6, protocol: { withoutScored: 6 } });
   });
 
   it("reports pictures that do not decode, counts them, and scores the others", async () => {
@@ -140,6 +172,29 @@ describe("florence eval zero-shot", () => {
     const { exitCode, stderr } = await run(...words.map((word) => (word === "SET" ? set : word)));
     expect(stderr).toContain(message);
     expect(exitCode).not.toBe(0);
+  });
+});
+
+describe("florence exposure of pictures with several labels", () => {
+  it("leaves text-probe out where nobody asked for it, and refuses it before any work where somebody did", async () => {
+    await mkdir(join(folder, "several"));
+    const rows = [];
+    for (let i = 0; i < 24; i++) {
+      const color = ["red", "blue"][i % 2];
+      await writePicture(join(folder, "several", `${i}.png`), color);
+      rows.push({ image: `${i}.png`, labels: i % 8 === 0 ? ["red", "blue"] : [color] });
+    }
+    await writeFile(join(folder, "several/metadata.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
+    const words = ["exposure", join(folder, "several"), "--shots", "0,full", "--json"];
+    const { exitCode, stdout, stderr } = await run(...words);
+    expect(exitCode, stderr).toBe(0);
+    expect(jsonLines(stdout).flatMap(({ task }) => task ?? [])).toEqual(["zero-shot", "linear-probe"]);
+    expect(stderr).toContain("text-probe, which needs one label each, is left out");
+    log.imageBatches.length = 0;
+    await rm(ledger);
+    const asked = await run(...words, "--methods", "linear-probe,text-probe");
+    expect(asked.stderr).toContain("text-probe: needs one label an image");
+    expect([asked.exitCode === 0, asked.stdout, log.imageBatches]).toEqual([false, "", []]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -55,6 +55,26 @@ describe("florence exposure --methods fine-tune", () => {
     ]);
     // What a tuning needs on the way is gone once its score stands.
     expect(await readdir(join(folder, "whole cache", "evaluation-runs"))).toEqual([]);
+  });
+
+  it("trains on the names that it scores by, and keeps decoded pictures with the run alone", async () => {
+    const score = async (ledger: string, names: readonly string[]) => {
+      await writeFile(join(folder, "names.txt"), names.join("\n"));
+      const { stdout, stderr } = await runFlorence(
+        [
+          ...["eval", "fine-tune", join(folder, "colours"), "--model", join(folder, "base"), "--epochs", "5", "--json"],
+          ...["--ledger", join(folder, ledger), "--shots", "2", "--seeds", "3", "--learning-rate", "0.01"],
+          ...["--class-names", join(folder, "names.txt")],
+        ],
+        { loadModel, cacheFolder: join(folder, "names cache") },
+      );
+      const [entry] = jsonLines(stdout);
+      expect(entry, stderr).toMatchObject({ protocol: { trainedNames: "as scored" } });
+      expect(await readdir(join(folder, "names cache", "evaluation-runs"))).toEqual([]);
+      return entry;
+    };
+    await score("names-a.jsonl", ["sky", "leaf", "blood"]);
+    expect(await readdir(join(folder, "names cache"))).not.toContain("pixels");
   });
 
   it("ends with the same table after kill −9 in the middle of it", async () => {

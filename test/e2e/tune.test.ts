@@ -55,6 +55,48 @@ type Summary = {
 };
 const summaryOf = (lines: Record<string, unknown>[]) => lines.at(-1) as unknown as Summary;
 
+describe("a set without a test part", () => {
+  it("is scored on pictures that tuning has not seen; what it has seen is marked", async () => {
+    await writeColourSet(join(folder, "many"), 30);
+    await cp(join(folder, "many/train"), join(folder, "undivided"), { recursive: true });
+    const run = (...words: string[]) =>
+      runFlorence([...words, "--ledger", join(folder, "undivided.jsonl"), "--json"], {
+        loadModel,
+        cacheFolder: join(folder, "cache"),
+      });
+    const words = ["tune", join(folder, "undivided"), "--model", join(folder, "base"), "--out", join(folder, "seen")];
+    const cacheFolder = join(folder, "cache");
+    const tuning = await runFlorence([...words, ...common, "--steps", "4"], { loadModel, cacheFolder });
+    expect(tuning.exitCode, tuning.stderr).toBe(0);
+    const model = join(folder, "seen/model");
+    const report = JSON.parse(await readFile(join(model, "tuning.json"), "utf8"));
+    const { train, validation } = report.data;
+    const test = summaryOf(jsonLines(tuning.stdout)).test.after.count;
+    expect(train + validation + test).toBe(90);
+    expect([report.data.division, report.data.heldOut, test > 9]).toEqual(["as evaluated", 0.2, true]);
+
+    const evalHere = ["eval", "zero-shot", join(folder, "undivided"), "--model", model];
+    const scored = await run(...evalHere);
+    expect(jsonLines(scored.stdout)[0]).toMatchObject({ n: test });
+    expect((jsonLines(scored.stdout)[0].protocol as object) ?? {}).not.toHaveProperty("tunedOn");
+    expect(scored.stderr).not.toContain("was tuned on");
+    const seen = await run(...evalHere, "--split", "all");
+    expect(jsonLines(seen.stdout)[0].protocol).toMatchObject({ tunedOn: `${train} of 90` });
+    expect(seen.stderr).toContain(`was tuned on ${train} of 90 pictures of split "all"`);
+
+    const out = join(folder, "undivided.calibration.json");
+    const calibrated = await run("calibrate", join(folder, "undivided"), "--model", model, "--out", out);
+    expect(calibrated.stderr).toContain(`${train} pictures that the model was tuned on are not fitted on`);
+    expect(jsonLines(calibrated.stdout)[0]).toMatchObject({ fitted: { pictures: validation } });
+
+    // A report of before, when a tenth was held out and the rest trained on.
+    delete report.data.division;
+    await writeFile(join(model, "tuning.json"), JSON.stringify(report));
+    const before = await run(...evalHere);
+    expect((jsonLines(before.stdout)[0].protocol as { tunedOn: string }).tunedOn).toMatch(`of ${test}`);
+  });
+});
+
 describe("florence tune", () => {
   it("contrastive: learns the classes from their names, leaves the text tower to the bit, and the model loads", async () => {
     const lines = await tuned("contrastive", "--steps", "40");

@@ -20,7 +20,7 @@ import {
   numberBetween,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
-import { defaultLedger, withEvaluation } from "../evaluation-session.ts";
+import { defaultLedger, reportNotes, withEvaluation } from "../evaluation-session.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { addLabelOptions, type LabelOptions, linesOfFile, readLabels, readTemplates } from "../label-options.ts";
 
@@ -132,6 +132,7 @@ async function outsideOf(
   if (outside === undefined) return undefined;
   const set = await openOutsideSet(outside, { cacheFolder, signal });
   for (const { error } of set.problems.slice(0, 10)) log(`left out: ${error.message}`);
+  reportNotes(set.notes, log);
   return {
     set,
     classes: namedClasses(set, outsideClasses === undefined ? undefined : await linesOfFile(outsideClasses)),

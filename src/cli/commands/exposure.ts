@@ -2,12 +2,13 @@ import { extname } from "node:path";
 import { type Command, Option } from "commander";
 import sharp from "sharp";
 import { UserError } from "../../core/errors.ts";
+import type { EvaluationContext } from "../../evaluation/evaluation-task.ts";
 import { findEvaluationTask } from "../../evaluation/evaluation-tasks.ts";
 import { type Exposure, type ExposureChart, exposureCharts } from "../../evaluation/exposure-curves.ts";
 import type { LedgerEntry } from "../../evaluation/ledger-entry.ts";
 import { exposureCurveSvg } from "../../evaluation/report/exposure-curve.ts";
 import { exposureVerdict } from "../../evaluation/report/exposure-section.ts";
-import { evaluate } from "../../evaluation/run-evaluation.ts";
+import { evaluate, planScores } from "../../evaluation/run-evaluation.ts";
 import { defaultSeeds } from "../../evaluation/training-draw.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
 import { defineCommand, wholeNumbersFrom } from "../command.ts";
@@ -27,7 +28,7 @@ import { writeReport } from "../report-file.ts";
 interface ExposureOptions extends SessionOptions, EvaluatedTuning {
   readonly shots: readonly Exposure[];
   readonly seeds: readonly number[];
-  readonly methods: string;
+  readonly methods?: string;
   readonly tuning?: string;
   readonly plot?: string;
   readonly report?: string;
@@ -35,6 +36,7 @@ interface ExposureOptions extends SessionOptions, EvaluatedTuning {
 
 const tuner = "fine-tune";
 const learners = ["linear-probe", "text-probe", tuner];
+const usualMethods = ["linear-probe", "text-probe"];
 
 /** `florence exposure`: how a model's score on a set grows with the images of each class that it has seen. */
 export const exposureCommand = defineCommand<[string], ExposureOptions>({
@@ -64,7 +66,7 @@ the ledger; a run that was stopped, even killed, goes on where it was and ends w
       "full",
     ] satisfies Exposure[]);
     command.option("--seeds <list>", "of the draws", wholeNumbersFrom(0), [...defaultSeeds]);
-    command.option("--methods <list>", `of ${learners.join(", ")}`, "linear-probe,text-probe");
+    command.option("--methods <list>", `of ${learners.join(", ")} (default: ${usualMethods.join(",")})`);
     command.addOption(
       new Option("--tuning <how>", "fine-tune: contrastive, by class names, or a classifier head").choices([
         "contrastive",
@@ -78,12 +80,13 @@ the ledger; a run that was stopped, even killed, goes on where it was and ends w
   },
 
   async run(context, [path], options) {
-    const methods = methodsOf(options.methods);
-    checkTuning(methods, options);
+    const given = options.methods === undefined ? undefined : methodsOf(options.methods);
+    checkTuning(given ?? usualMethods, options);
     if (options.plot !== undefined && ![".svg", ".png"].includes(extname(options.plot))) {
       throw new UserError("bad-argument", `--plot: must end in .svg or .png, got ${options.plot}. Rename it.`);
     }
     return withEvaluation(context, path, options, async (session) => {
+      const methods = given ?? methodsFor(session.context, context.log);
       const entries = await runAll(context, session, methods, options);
       for (const chart of exposureCharts(entries)) await show(context, chart, options);
       if (options.plot !== undefined) await writePlot(options.plot, exposureCharts(entries));
@@ -96,6 +99,13 @@ the ledger; a run that was stopped, even killed, goes on where it was and ends w
   },
 });
 
+/** The usual methods, but for those that a set cannot have. */
+function methodsFor({ set }: EvaluationContext, log: (line: string) => void): readonly string[] {
+  if (!set.isMultiLabel) return usualMethods;
+  log(`note: ${set.name}: has pictures of several labels; text-probe, which needs one label each, is left out.`);
+  return usualMethods.filter((name) => name !== "text-probe");
+}
+
 /** Every score, the cheapest first: a run that is stopped early still has a curve. */
 async function runAll(
   command: CommandContext,
@@ -105,8 +115,7 @@ async function runAll(
 ): Promise<LedgerEntry[]> {
   const { shots, seeds, force, json } = asked;
   const learnt = shots.filter((exposure) => exposure !== 0);
-  const entries: LedgerEntry[] = [];
-  for (const name of [...(shots.includes(0) ? ["zero-shot"] : []), ...(learnt.length > 0 ? methods : [])]) {
+  const runs = [...(shots.includes(0) ? ["zero-shot"] : []), ...(learnt.length > 0 ? methods : [])].map((name) => {
     const task = findEvaluationTask(name);
     const { prompts } = context.options;
     const options = {
@@ -114,7 +123,12 @@ async function runAll(
       ...(task.options.includes("shots") && { shots: learnt, seeds }),
       ...(name === tuner && { method: asked.tuning, ...evaluatedTuning(asked) }),
     };
-    for await (const { entry } of evaluate(task, { ...context, options }, ledger, { force })) {
+    return { task, context: { ...context, options } };
+  });
+  for (const run of runs) planScores(run.task, run.context); // what cannot be done is refused before any work
+  const entries: LedgerEntry[] = [];
+  for (const run of runs) {
+    for await (const { entry } of evaluate(run.task, run.context, ledger, { force })) {
       entries.push(entry);
       if (json) await command.print(JSON.stringify(entry));
     }

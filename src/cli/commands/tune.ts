@@ -19,6 +19,7 @@ import {
   numberBetween,
 } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { reportNotes } from "../evaluation-session.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { fingerprintOf } from "../model-lookup.ts";
 import { TuningDisplay } from "../tuning-display.ts";
@@ -97,6 +98,7 @@ export const tuneCommand = defineCommand<[string], TuneOptions>({
     const controlSet = options.control === undefined ? undefined : await openLabelledSet(options.control, opening);
     try {
       for (const problem of [...set.problems, ...(controlSet?.problems ?? [])]) display.fail(problem);
+      reportNotes([...set.notes, ...(controlSet?.notes ?? [])], context.log);
       const recipe = recipeFrom(options, await templatesFrom(options.templates));
       const folder = await context.modelFolder(options.model);
       const checkpoint = await readCheckpoint(folder);

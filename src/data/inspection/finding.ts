@@ -17,6 +17,7 @@ export type FindingKind =
   | "imbalance"
   | "encoding"
   | "ignored"
+  | "descended" // a folder around the folders of the classes
   | "split-by-name";
 
 /** One kind of problem, with everything it was found in. */

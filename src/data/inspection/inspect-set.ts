@@ -158,6 +158,7 @@ const noteSeverities: Readonly<Record<SetNote["kind"], Finding["severity"]>> = {
   "class-empty": "warning",
   encoding: "warning",
   ignored: "warning",
+  descended: "note",
   "split-by-name": "note",
 };
 

@@ -32,12 +32,12 @@ export function classNames(
   list: ClassList,
   note: (note: SetNote) => void,
 ): ClassNames {
-  const listed = new Map(list.names.map((name, index) => [identityOf(className(name)), index]));
-  const spellings = new Map<string, { written: Map<string, number>; names: Map<string, number> }>();
-  const identityOfLabel = (label: string): string => {
-    const own = identityOf(className(label));
-    const index = listed.has(own) ? undefined : list.byIdentifier.get(label);
-    return index === undefined ? own : identityOf(className(list.names[index]));
+  const listed = listedNames(list);
+  /** By identity: the index of a listed class, the words of any other. */
+  const spellings = new Map<string | number, { written: Map<string, number>; names: Map<string, number> }>();
+  const identityOfLabel = (label: string): string | number => {
+    const index = listed(className(label)) ?? list.byIdentifier.get(label);
+    return index ?? identityOf(className(label));
   };
   for (const [label, count] of counts) {
     const identity = identityOfLabel(label);
@@ -47,12 +47,12 @@ export function classNames(
     group.names.set(name, (group.names.get(name) ?? 0) + count);
     spellings.set(identity, group);
   }
-  const unlisted = [...spellings].filter(([identity]) => !listed.has(identity));
+  const unlisted = [...spellings].filter(([identity]) => typeof identity === "string");
   const chosen = unlisted.map(([identity, { names }]) => ({ identity, name: mostFrequent(names) }));
   const areNumbers = chosen.every(({ name }) => /^\d+$/.test(name));
   chosen.sort((a, b) => (areNumbers ? Number(a.name) - Number(b.name) : 0) || (a.name < b.name ? -1 : 1));
   for (const [identity, { written }] of spellings) {
-    if (written.size < 2 || listed.has(identity)) continue;
+    if (written.size < 2 || typeof identity === "number") continue;
     const forms = [...written]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([label, count]) => `"${label}" (${count})`)
@@ -74,8 +74,23 @@ export function classNames(
     });
   }
   const names = [...list.names.map(className), ...chosen.map(({ name }) => name)];
-  const indices = new Map([...listed, ...chosen.map(({ identity }, i) => [identity, list.names.length + i] as const)]);
-  return { names, indexOf: (label) => indices.get(identityOfLabel(label)) ?? -1 };
+  const indices = new Map(chosen.map(({ identity }, i) => [identity, list.names.length + i]));
+  const indexOf = (label: string): number => {
+    const identity = identityOfLabel(label);
+    return typeof identity === "number" ? identity : (indices.get(identity) ?? -1);
+  };
+  return { names, indexOf };
+}
+
+/** Finds a name in a list: as it is written, else whatever its case, where that means one name of the list alone. */
+function listedNames(list: ClassList): (name: string) => number | undefined {
+  const exact = new Map(list.names.map((name, index) => [className(name), index]));
+  const folded = new Map<string, number | undefined>();
+  for (const [name, index] of exact) {
+    const identity = identityOf(name);
+    folded.set(identity, folded.has(identity) ? undefined : index);
+  }
+  return (name) => exact.get(name) ?? folded.get(identityOf(name));
 }
 
 /** The spelling that occurs most; of equal ones, the first in code-unit order. */

@@ -1,6 +1,7 @@
+import { basename } from "node:path";
 import { UserError } from "../../core/errors.ts";
 import { rowError } from "../readers/record.ts";
-import type { LabelledEntry, ListContext } from "./entry.ts";
+import type { ImagePlace, LabelledEntry, ListContext } from "./entry.ts";
 import type { ByteIdentity, ImageStore } from "./image-store.ts";
 import type { SplitName } from "./labelled-set.ts";
 import type { Part } from "./layout.ts";
@@ -30,17 +31,22 @@ function listPart(part: Part, context: ListContext): AsyncGenerator<LabelledEntr
   return listTable({ path, format, split }, context);
 }
 
-/** All entries, rows about the same image joined. */
+/**
+ * All entries, rows about the same image joined. Containers can hold several images under one name: the later ones get
+ * keys of their own.
+ */
 export async function collectEntries(
   parts: readonly Part[],
   context: ListContext,
+  store: Pick<ImageStore, "identityOf">,
   onProgress?: OpenProgress,
 ): Promise<LabelledEntry[]> {
   const found = new Map<string, LabelledEntry>();
   const ordered = [...parts].sort((a, b) => splitOrder.indexOf(a.split) - splitOrder.indexOf(b.split));
   for (const part of ordered) {
-    for await (const entry of listPart(part, context)) {
+    for await (const listed of listPart(part, context)) {
       context.signal?.throwIfAborted();
+      const entry = withOwnKey(listed, found, store);
       const earlier = found.get(entry.key);
       if (earlier === undefined) found.set(entry.key, entry);
       else {
@@ -54,6 +60,33 @@ export async function collectEntries(
     }
   }
   return [...found.values()];
+}
+
+/** The entry, under a key with its place if another image has its own. */
+function withOwnKey(
+  entry: LabelledEntry,
+  found: ReadonlyMap<string, LabelledEntry>,
+  store: Pick<ImageStore, "identityOf">,
+): LabelledEntry {
+  const earlier = found.get(entry.key);
+  if (earlier === undefined || entry.place.kind !== "range" || isSameImage(earlier.place, entry.place, store))
+    return entry;
+  const key = `${entry.key}@${entry.place.offset}`;
+  const other = found.get(key);
+  if (other === undefined || isSameImage(other.place, entry.place, store)) return { ...entry, key };
+  return { ...entry, key: `${key} of ${basename(entry.place.path)}` };
+}
+
+/** Whether two places are one, or hold the same bytes, as where a table repeats a picture for each of its labels. */
+function isSameImage(one: ImagePlace, other: ImagePlace, store: Pick<ImageStore, "identityOf">): boolean {
+  if (JSON.stringify(one) === JSON.stringify(other)) return true;
+  try {
+    const [a, b] = [store.identityOf(one), store.identityOf(other)];
+    return a.size === b.size && a.digest === b.digest;
+  } catch (error) {
+    if (error instanceof UserError) return false; // what cannot be read is reported where it stands
+    throw error;
+  }
 }
 
 /**

@@ -36,6 +36,7 @@ export interface SetNote {
     | "class-empty"
     | "encoding"
     | "ignored"
+    | "descended"
     | "split-by-name";
   readonly message: string;
 }

@@ -3,9 +3,9 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { UserError } from "../../core/errors.ts";
 import { fileError } from "../../io/file-errors.ts";
-import { walkImageFiles } from "../../io/file-walk.ts";
 import type { DatasetFormat } from "../readers/open-dataset.ts";
 import { readJsonRows } from "../readers/tables.ts";
+import { findClassRoot, holdsImages } from "./class-root.ts";
 import type { SetNote } from "./entry.ts";
 import type { SplitName } from "./labelled-set.ts";
 import { splitOfFileName, splitOfWord } from "./split-names.ts";
@@ -105,7 +105,7 @@ async function partsOfFolder(folder: string, note: (note: SetNote) => void): Pro
   const captions = await captionFiles(folder, names);
   if (captions.length > 0) return captions;
   if (await holdsImages(subfolders.map((name) => join(folder, name))))
-    return [{ format: "folder-of-classes", path: folder }];
+    return [{ format: "folder-of-classes", path: await findClassRoot(folder, note) }];
   throw new UserError("unsupported", `${folder}: must be ${ACCEPTED}, got a folder without any of these.`);
 }
 
@@ -198,9 +198,4 @@ async function partsOfSplit(path: string, note: (note: SetNote) => void): Promis
   const names = (await readdir(path)).filter((name) => !name.startsWith(".")).sort();
   if (names.includes("_classes.csv")) return [{ format: "csv", path: join(path, "_classes.csv") }];
   return partsOfFolder(path, note);
-}
-
-async function holdsImages(folders: readonly string[]): Promise<boolean> {
-  for await (const file of walkImageFiles(folders)) if (!("error" in file)) return true;
-  return false;
 }

@@ -14,6 +14,8 @@ import { keyOfFile } from "./list-folder.ts";
 interface Sample {
   readonly key: string;
   readonly members: Map<string, TarMember>;
+  /** Endings that came more than once: which member is meant is not known. */
+  readonly repeated: Set<string>;
 }
 
 /**
@@ -68,18 +70,24 @@ async function* samplesOf(path: string): AsyncGenerator<Sample> {
       yield sample;
       sample = undefined;
     }
-    sample ??= { key, members: new Map() };
-    sample.members.set(base.slice(dot + 1).toLowerCase(), member);
+    sample ??= { key, members: new Map(), repeated: new Set() };
+    const ending = base.slice(dot + 1).toLowerCase();
+    if (sample.members.has(ending)) sample.repeated.add(ending);
+    sample.members.set(ending, member);
   }
   if (sample) yield sample;
 }
 
 async function readSample(
   tar: PackedFile,
-  { members }: Sample,
+  { members, repeated }: Sample,
   where: string,
   { columns = {} }: ListContext,
 ): Promise<Pick<LabelledEntry, "place" | "labels" | "texts" | "where" | "isBlank">> {
+  if (repeated.size > 0) {
+    const rule = `must have one member of each ending, got several of ${[...repeated].join(", ")}`;
+    throw rowError(where, `${rule}; give each picture a name of its own`);
+  }
   const image = [...members].find(([ending]) => imageExtensions.has(ending.slice(ending.lastIndexOf(".") + 1)))?.[1];
   if (!image) throw rowError(where, `must have an image, got ${[...members.keys()].join(", ")}`);
   const textOf = async (ending: string): Promise<string | undefined> => {

@@ -119,6 +119,40 @@ describe("folders of classes", () => {
     ]);
   });
 
+  it("descends into the one subfolder that holds the folders of the classes", async () => {
+    put("food/images/apple_pie/1.jpg");
+    put("food/images/baklava/1.jpg");
+    put("food/meta/classes.txt", "apple_pie\nbaklava\n");
+    const food = await open("food");
+    expect(food.classes).toEqual(["apple pie", "baklava"]);
+    expect(lines(food)[0]).toBe("train: images/apple_pie/1.jpg = apple pie");
+    expect(food.notes).toEqual([
+      { kind: "descended", message: expect.stringContaining("has all pictures below images; the subfolders of that") },
+    ]);
+    put("single/cat/1.jpg"); // a class by itself, beside an empty one
+    put("single/cat/young/2.jpg");
+    put("single/cat/old/3.jpg");
+    mkdirSync(join(root, "single/dog"));
+    expect((await open("single")).classes).toEqual(["cat", "dog"]);
+    put("parts/train/cat/young/2.jpg"); // a split that lacks a class is no folder around classes
+    put("parts/train/dog/1.jpg");
+    put("parts/val/cat/young/3.jpg");
+    put("parts/val/cat/old/4.jpg");
+    expect((await open("parts")).classes).toEqual(["cat", "dog"]);
+  });
+
+  it("tells listed classes apart that differ in case alone", async () => {
+    for (const name of ["Polish", "polish", "TURKEY"]) put(`cased/${name}/${name}.jpg`);
+    put("cased/classes.txt", "Polish\npolish\nTurkey\n");
+    const set = await open("cased");
+    expect(set.classes).toEqual(["Polish", "polish", "Turkey"]);
+    expect(lines(set)).toEqual([
+      "train: Polish/Polish.jpg = Polish",
+      "train: TURKEY/TURKEY.jpg = Turkey",
+      "train: polish/polish.jpg = polish",
+    ]);
+  });
+
   it("holds 10,000 classes", async () => {
     const rows = Array.from({ length: 20_000 }, (_, i) => ({
       file: `${i}.png`,
@@ -278,6 +312,45 @@ describe("archives of images", () => {
     );
     expect(reds).toEqual([10, 20, 30]);
     await set.close();
+  });
+
+  it("keeps every picture where containers hold several under one name", async () => {
+    const pictures = await Promise.all([png(1), png(2), png(3), png(4)]);
+    await tar("repeated/train-0.tar", [
+      ["a.png", pictures[0]],
+      ["a.cls", "cat"],
+      ["b.png", pictures[1]],
+      ["b.cls", "dog"],
+      ["a.png", pictures[2]],
+      ["a.cls", "dog"],
+      ["c.png", pictures[1]],
+      ["c.png", pictures[3]],
+      ["c.cls", "cat"],
+    ]);
+    const set = await open("repeated");
+    expect(lines(set).map((line) => line.replace(/@\d+/, "@N"))).toEqual([
+      "train: train-0/a = cat",
+      "train: train-0/b = dog",
+      "train: train-0/a@N = dog",
+    ]);
+    expect(set.problems.map(({ path, error }) => [path.slice(root.length + 1), error.message])).toEqual([
+      ["repeated/train-0.tar:c", expect.stringContaining("must have one member of each ending, got several of png")],
+    ]);
+    const [one, , other] = set.splits.get("train") ?? [];
+    expect((await set.decode(one)).data[0]).toBe(1);
+    expect((await set.decode(other)).data[0]).toBe(3);
+
+    const at = (i: number) => pictures.slice(0, i).reduce((sum, { length }) => sum + length, 0);
+    const rows = [
+      { image: "x.png", label: "cat", offset: at(0), length: pictures[0].length },
+      { image: "x.png", label: "dog", offset: at(1), length: pictures[1].length },
+      { image: "x.png", label: "cat", offset: at(0), length: pictures[0].length }, // the same picture once more
+    ];
+    put("twice/images.bin", Buffer.concat(pictures));
+    put("twice/pets.jsonl", rows.map((row) => JSON.stringify(row)).join("\n"));
+    const packed = await open("twice/pets.jsonl");
+    expect(lines(packed)).toEqual(["train: pets/x.png = cat", `train: pets/x.png@${at(1)} = dog`]);
+    expect(packed.problems).toEqual([]);
   });
 
   it("gives what is whole of a truncated tar, and says where the damage is", async () => {

@@ -73,7 +73,7 @@ export async function openLabelledSet(path: string, options: OpenLabelledSetOpti
   };
   const store = new ImageStore();
   try {
-    const listed = await collectEntries(parts, context, options.onProgress);
+    const listed = await collectEntries(parts, context, store, options.onProgress);
     const present = await withIdentities(listed, store, context, options.onProgress);
     const entries = withoutUnlabelled(present, report);
     if (entries.length === 0) throw emptySetError(path, problems);

@@ -84,6 +84,14 @@ describe("writeLabelledSet", () => {
     },
   );
 
+  it("names pictures in a folder apart that would have one name there", async () => {
+    for (const [i, path] of ["cat/1/2.png", "cat/1-2.png", "cat/1-2.PNG", "dog/1/2.png"].entries())
+      await put(`nested/${path}`, i);
+    const { before, after, folder } = await convert("nested", "folder");
+    expect(after).toEqual(before);
+    expect(readdirSync(join(folder, "train/cat")).sort()).toEqual(["1-2-2.png", "1-2-3.png", "1-2.png"]);
+  });
+
   it("writes several captions as several rows of CSV", async () => {
     const { before, after } = await convert("plain", "csv");
     expect(after).toEqual(before);

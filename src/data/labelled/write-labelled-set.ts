@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { UserError } from "../../core/errors.ts";
 import { fileError } from "../../io/file-errors.ts";
-import type { LabelledImage } from "./labelled-set.ts";
+import type { LabelledImage, SplitName } from "./labelled-set.ts";
 import type { OpenedLabelledSet } from "./open-labelled-set.ts";
 import { TableSink } from "./table-sink.ts";
 import { WebdatasetSink } from "./webdataset-sink.ts";
@@ -62,7 +62,7 @@ export async function writeLabelledSet(
         const ending = endingOf(set, image);
         const labels = image.labels.map((label) => set.classes[label]);
         await sink.add({
-          name: uniqueName(image.key, ending, names),
+          name: uniqueName(nameFor(form, image.key, split, labels), ending, names),
           ending,
           bytes,
           split,
@@ -103,14 +103,7 @@ function sinkFor(set: OpenedLabelledSet, form: WrittenForm, folder: string): Set
   if (form === "webdataset") return new WebdatasetSink(folder);
   if (form !== "folder") return new TableSink(folder, form);
   return {
-    async add({ name, bytes, split, labels }) {
-      // The class is the folder; what the key says of split and class already is not repeated.
-      const rest = name
-        .split("/")
-        .filter((part) => part !== split && part !== labels[0])
-        .join("-");
-      await writeNew(join(folder, split, labels[0], rest), bytes);
-    },
+    add: ({ name, bytes }) => writeNew(join(folder, name), bytes),
     async finish() {
       const [split] = set.splits.keys();
       for (const name of set.classes) await mkdir(join(folder, split, name), { recursive: true });
@@ -134,13 +127,19 @@ function endingOf(set: OpenedLabelledSet, image: LabelledImage): string {
   return /\.([a-z0-9]{2,5})$/i.exec(image.key)?.[1].toLowerCase() ?? "bin";
 }
 
-/** A key as a path below a folder, with the ending of its format; a second image of that name gets a number. */
-function uniqueName(key: string, ending: string, taken: Set<string>): string {
+/** Where a form has an image, before its name is made unique; the ending is still that of the key. */
+function nameFor(form: WrittenForm, key: string, split: SplitName, labels: readonly string[]): string {
   const parts = key.split("/").map((part) => part.replace(/[\\:*?"<>|]/g, "_").replace(/^\.+$/, "_"));
-  const stem = parts
-    .filter((part) => part !== "")
-    .join("/")
-    .replace(/\.[A-Za-z0-9]{2,5}$/, "");
+  const own = parts.filter((part) => part !== "");
+  if (form !== "folder") return own.join("/");
+  // The class is the folder; what the key says of split and class already is not repeated.
+  const folders = own.slice(0, -1).filter((part) => part !== split && part !== labels[0]);
+  return [split, labels[0], [...folders, ...own.slice(-1)].join("-")].join("/");
+}
+
+/** The name with the ending of its format; a second image of that name gets a number. */
+function uniqueName(wanted: string, ending: string, taken: Set<string>): string {
+  const stem = wanted.replace(/\.[A-Za-z0-9]{2,5}$/, "");
   let name = `${stem}.${ending}`;
   for (let i = 2; taken.has(name.toLowerCase()); i++) name = `${stem}-${i}.${ending}`;
   taken.add(name.toLowerCase());

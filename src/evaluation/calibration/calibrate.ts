@@ -7,7 +7,13 @@ import type { ZeroShotClassifier } from "../../tasks/classification/label-probab
 import { zeroShotClassifier } from "../../tasks/classification/zero-shot-classifier.ts";
 import type { EvaluationContext } from "../evaluation-task.ts";
 import { imageRows } from "../image-rows.ts";
-import { type CalibrationDraw, type DrawnPicture, type DrawOptions, drawCalibration } from "./calibration-draw.ts";
+import {
+  type CalibrationDraw,
+  type DrawnPicture,
+  type DrawOptions,
+  drawCalibration,
+  type TunedOnCounts,
+} from "./calibration-draw.ts";
 import { type CalibrationMeasures, measureCalibration } from "./measure-calibration.ts";
 
 export interface CalibrateOptions extends DrawOptions {
@@ -46,7 +52,8 @@ export async function calibrate(context: EvaluationContext, options: CalibrateOp
     const rule = "calibrate: the model must choose among labels";
     throw new UserError("unsupported", `${rule}, got ${model.name}, which judges each by itself. Take another model.`);
   }
-  const draw = drawCalibration(set, parts, options);
+  const draw = drawCalibration(set, parts, { ...options, tunedOn: context.tunedOn });
+  for (const warning of tunedOnWarnings(draw.tunedOn)) context.onWarning?.(`${set.name}: ${warning}`);
   checkMethod(options, draw);
   const { labels, templates, backgrounds } = options;
   const classifier = await zeroShotClassifier(model, [...labels, ...backgrounds], templates, {
@@ -72,6 +79,18 @@ export async function calibrate(context: EvaluationContext, options: CalibrateOp
     draw,
     failed: fit.failed + heldOut.failed,
   };
+}
+
+function tunedOnWarnings({ leftOut, fitted, measured }: TunedOnCounts): string[] {
+  return [
+    ...(leftOut > 0 ? [`${leftOut} pictures that the model was tuned on are not fitted on.`] : []),
+    ...(fitted > 0
+      ? [`${fitted} pictures to fit on are of the model's tuning, so it is too sure of them. Calibrate on others.`]
+      : []),
+    ...(measured > 0
+      ? [`${measured} pictures to measure on are of the model's tuning; the scores say little of others.`]
+      : []),
+  ];
 }
 
 function checkMethod({ method, backgrounds }: CalibrateOptions, { outsideDivision }: CalibrationDraw): void {

@@ -61,6 +61,29 @@ describe("drawCalibration", () => {
     expect(keysOf(draw({ labels: ["a", "b"], pictures: 100 }, tested).fit)).toEqual(keysOf(fit));
   });
 
+  it("fits on pictures of the set's other classes and of the outside set alike", () => {
+    const outside = { set: setOf("things", ["cup", "sock", "nail", "spoon"], 30), classes: new Set([0, 1, 2, 3]) };
+    const { fit, heldOut, fittedOutside } = draw({ labels: ["dog", "cat"], outside });
+    expect(fittedOutside).toEqual({ ofSet: 6, ofOutsideSet: 6 });
+    expect(fit.filter((one) => one.set === outside.set)).toHaveLength(6);
+    const shown = new Set(fit.map(({ group }) => group));
+    expect(heldOut.some(({ label, group }) => label < 0 && shown.has(group))).toBe(false);
+    // Where one has few, the other fills up.
+    const few = { set: setOf("few", ["cup", "sock", "nail", "spoon"], 1), classes: new Set([0, 1, 2, 3]) };
+    expect(draw({ labels: ["dog", "cat"], outside: few }).fittedOutside).toEqual({ ofSet: 10, ofOutsideSet: 2 });
+  });
+
+  it("leaves pictures out that the model was tuned on, where enough others are there, and counts what it could not", () => {
+    const keys = set.splits.get("train")?.map(({ key }) => key) ?? [];
+    const most = new Set(keys.slice(0, 60));
+    const { fit, tunedOn } = draw({ labels: set.classes, pictures: 200, tunedOn: most });
+    expect(fit).toHaveLength(60);
+    expect(fit.some(({ image }) => most.has(image.key))).toBe(false);
+    expect(tunedOn).toEqual({ leftOut: 60, fitted: 0, measured: 0 });
+    const all = draw({ labels: set.classes, pictures: 200, tunedOn: new Set([...keys, "test/0"]) });
+    expect([all.fit.length, all.tunedOn]).toEqual([120, { leftOut: 0, fitted: 120, measured: 1 }]);
+  });
+
   it("refuses what cannot be calibrated on", () => {
     expect(() => draw({ labels: ["cat", "cow"] })).toThrow('got "cow". It has cat, dog');
     expect(() => draw({ labels: ["cat", "dog"] }, { ...set, isMultiLabel: true })).toThrow("one label each");

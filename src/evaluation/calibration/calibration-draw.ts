@@ -2,6 +2,7 @@ import { UserError } from "../../core/errors.ts";
 import type { LabelledImage, LabelledSet } from "../../data/labelled/labelled-set.ts";
 import { unitHash } from "../../data/labelled/split-by-hash.ts";
 import type { EvaluationParts } from "../evaluation-parts.ts";
+import { countTunedOn, type TunedOn } from "../tuned-on.ts";
 
 /** A picture that takes part in a calibration. */
 export interface DrawnPicture {
@@ -17,6 +18,16 @@ export interface CalibrationDraw {
   readonly heldOut: readonly DrawnPicture[];
   /** How outside pictures were divided: `by class` where no class is on both sides, else `by picture`. */
   readonly outsideDivision: "by class" | "by picture" | "none";
+  /** How many outside pictures are fitted on, of the set's other classes and of the outside set. */
+  readonly fittedOutside: { readonly ofSet: number; readonly ofOutsideSet: number };
+  readonly tunedOn: TunedOnCounts;
+}
+
+/** How many pictures the model was tuned on: of those left out of the fit for it, fitted on, and measured on. */
+export interface TunedOnCounts {
+  readonly leftOut: number;
+  readonly fitted: number;
+  readonly measured: number;
 }
 
 export interface DrawOptions {
@@ -25,6 +36,8 @@ export interface DrawOptions {
   readonly outsidePictures: number; // to fit on, at most
   readonly outside?: { readonly set: LabelledSet; readonly classes: ReadonlySet<number> };
   readonly seed: number;
+  /** Images of the set that the model was tuned on: it is too sure of them to be calibrated on. */
+  readonly tunedOn?: TunedOn | undefined;
 }
 
 const fewest = 10; // pictures of the labels on either side
@@ -53,9 +66,11 @@ export function drawCalibration(set: LabelledSet, parts: EvaluationParts, option
       .map((one) => ({ one, at: hash(one) }))
       .sort((a, b) => a.at - b.at)
       .map(({ one }) => one);
-  const trained = shuffled(draw([...parts.train, ...parts.val])); // nothing else is chosen on validation pictures here
-  const tested = shuffled(draw(parts.test));
   const isInside = ({ label }: DrawnPicture) => label >= 0;
+  const learnt = draw([...parts.train, ...parts.val]); // nothing else is chosen on validation pictures here
+  const usable = withoutTunedOn(learnt, options.tunedOn);
+  const trained = shuffled(usable);
+  const tested = shuffled(draw(parts.test));
   // A set of one part is halved; the hash has shuffled it.
   const own = trained.some(isInside) ? { fit: trained, heldOut: tested } : halves(tested);
   const fit = own.fit.filter(isInside).slice(0, pictures);
@@ -65,9 +80,17 @@ export function drawCalibration(set: LabelledSet, parts: EvaluationParts, option
   const others = { fit: own.fit.filter((one) => !isInside(one)), heldOut: own.heldOut.filter((one) => !isInside(one)) };
   const strangers = options.outside ? shuffled(outsidePool(options.outside)) : [];
   const groups = [...new Set([...others.fit, ...others.heldOut, ...strangers].map(({ group }) => group))];
-  if (groups.length === 0) return { fit, heldOut, outsideDivision: "none" };
+  const seen = (some: readonly DrawnPicture[]) =>
+    countTunedOn(
+      some.map(({ image }) => image),
+      options.tunedOn,
+    );
+  const tunedOn = { leftOut: learnt.length - usable.length, fitted: seen(fit), measured: seen(heldOut) };
+  if (groups.length === 0) {
+    return { fit, heldOut, outsideDivision: "none", fittedOutside: { ofSet: 0, ofOutsideSet: 0 }, tunedOn };
+  }
   const outside = divideOutside(others, strangers, groups, seed);
-  const fitted = outside.fit.slice(0, outsidePictures);
+  const fitted = sharesOfBoth(outside.fit, ({ set: from }) => from === set, outsidePictures);
   if (fitted.length < fewestOutside || outside.heldOut.length < fewestOutside) {
     const got = `${fitted.length} to fit on and ${outside.heldOut.length} to measure on`;
     const rule = `outside pictures: at least ${fewestOutside} are needed on each side`;
@@ -77,7 +100,28 @@ export function drawCalibration(set: LabelledSet, parts: EvaluationParts, option
     fit: [...fit, ...fitted],
     heldOut: [...heldOut, ...outside.heldOut],
     outsideDivision: groups.length >= fewestClasses ? "by class" : "by picture",
+    fittedOutside: countBySet(fitted, set),
+    tunedOn,
   };
+}
+
+function countBySet(fitted: readonly DrawnPicture[], set: LabelledSet): CalibrationDraw["fittedOutside"] {
+  const ofSet = fitted.filter((one) => one.set === set).length;
+  return { ofSet, ofOutsideSet: fitted.length - ofSet };
+}
+
+/** The first `most` pictures, half of them of either kind where both have so many: none is crowded out by the other. */
+function sharesOfBoth<T>(items: readonly T[], isFirstKind: (item: T) => boolean, most: number): readonly T[] {
+  const [first, second] = [items.filter(isFirstKind), items.filter((item) => !isFirstKind(item))];
+  const ofSecond = Math.min(second.length, Math.max(Math.floor(most / 2), most - first.length));
+  return [...first.slice(0, most - ofSecond), ...second.slice(0, ofSecond)];
+}
+
+/** The pictures that a model was not tuned on, or all of them where those are too few to fit on. */
+function withoutTunedOn(pictures: readonly DrawnPicture[], keys: TunedOn | undefined): readonly DrawnPicture[] {
+  if (!keys) return pictures;
+  const rest = pictures.filter(({ image }) => !keys.has(image.key));
+  return rest.filter(({ label }) => label >= 0).length >= fewest ? rest : pictures;
 }
 
 /** The label of each class of the set, −1 for those that are none. */
@@ -123,7 +167,13 @@ function divideOutside(
     return { fit: [...others.fit, ...fit], heldOut: [...others.heldOut, ...heldOut] };
   }
   const order = [...groups].sort((a, b) => unitHash(a, `outside ${seed}`) - unitHash(b, `outside ${seed}`));
-  const shown = new Set(order.slice(0, Math.ceil(order.length / 2)));
+  // Of either set half of the classes, so that both are fitted on; all classes of one set are halved as they are.
+  const own = new Set([...others.fit, ...others.heldOut].map(({ group }) => group));
+  const shown = new Set(
+    [order.filter((group) => own.has(group)), order.filter((group) => !own.has(group))].flatMap((some) =>
+      some.slice(0, Math.ceil(some.length / 2)),
+    ),
+  );
   const isShown = ({ group }: DrawnPicture) => shown.has(group);
   return {
     fit: [...others.fit, ...strangers].filter(isShown),

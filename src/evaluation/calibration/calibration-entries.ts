@@ -6,6 +6,7 @@ import type { Ledger } from "../ledger.ts";
 import { type EntryIdentity, entryKey, hashOfTexts, type LedgerEntry } from "../ledger-entry.ts";
 import { packageVersion } from "../run-evaluation.ts";
 import type { CalibrateOptions, FinishedCalibration } from "./calibrate.ts";
+import type { CalibrationDraw } from "./calibration-draw.ts";
 
 type Measured = Pick<LedgerEntry, "metric" | "score" | "interval" | "chance" | "n" | "metrics"> & {
   readonly details: EvaluationDetails;
@@ -30,12 +31,17 @@ export async function recordCalibration(
     templates: `${options.templates.length} × ${hashOfTexts(options.templates)}`,
     fittedOn: fittedOn.pictures,
     bias: options.withBias,
+    // Named where there are such pictures, so that all other scores keep their place in the ledger.
+    ...(draw.tunedOn.leftOut > 0 && { fittedWithoutTuned: draw.tunedOn.leftOut }),
+    ...(draw.tunedOn.fitted > 0 && { fittedOnTuned: draw.tunedOn.fitted }),
+    ...(draw.tunedOn.measured > 0 && { tunedOn: `${draw.tunedOn.measured} of ${parts.test.length}` }),
   };
   const rejecting = {
     outside: options.outside ? `${options.outside.set.name} × ${options.outside.set.fingerprint.slice(0, 16)}` : "own",
     outsideClasses: hashOfTexts([...new Set([...draw.fit, ...draw.heldOut].map(({ group }) => group))].sort()),
     outsideDivision: draw.outsideDivision,
     fittedOnOutside: fittedOn.outside,
+    ...(isOfBoth(draw) && { fittedOnOtherClasses: draw.fittedOutside.ofSet }),
     ...(options.backgrounds.length > 0 && { backgrounds: hashOfTexts(options.backgrounds) }),
     acceptance: options.acceptance,
     rejectBy: options.method ?? "none",
@@ -61,6 +67,11 @@ export async function recordCalibration(
     entries.push(entry);
   }
   return entries;
+}
+
+/** Whether outside pictures are both of the set's other classes and of an outside set. */
+export function isOfBoth({ fittedOutside }: Pick<CalibrationDraw, "fittedOutside">): boolean {
+  return fittedOutside.ofSet > 0 && fittedOutside.ofOutsideSet > 0;
 }
 
 const rejectionMetric = "rejection AUROC";

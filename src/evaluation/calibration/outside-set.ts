@@ -2,9 +2,16 @@ import { createHash } from "node:crypto";
 import { basename, dirname, relative, resolve } from "node:path";
 import { UserError } from "../../core/errors.ts";
 import type { LabelledImage, LabelledSet } from "../../data/labelled/labelled-set.ts";
-import { type OpenLabelledSetOptions, openLabelledSet } from "../../data/labelled/open-labelled-set.ts";
+import {
+  type OpenedLabelledSet,
+  type OpenLabelledSetOptions,
+  openLabelledSet,
+} from "../../data/labelled/open-labelled-set.ts";
 import { type FailedFile, type FoundFile, walkImageFiles } from "../../io/file-walk.ts";
 import { decodeImage } from "../../io/images.ts";
+
+/** A set with what was noticed as it was opened. */
+export type OutsideSet = LabelledSet & Pick<OpenedLabelledSet, "notes">;
 
 /**
  * Pictures of none of the labels: any labelled set, or a folder of pictures without order, whose subfolders then count
@@ -12,7 +19,7 @@ import { decodeImage } from "../../io/images.ts";
  *
  * @throws UserError as {@link openLabelledSet}; (empty) for a folder without pictures
  */
-export async function openOutsideSet(path: string, options: OpenLabelledSetOptions = {}): Promise<LabelledSet> {
+export async function openOutsideSet(path: string, options: OpenLabelledSetOptions = {}): Promise<OutsideSet> {
   try {
     return await openLabelledSet(path, options);
   } catch (error) {
@@ -24,7 +31,7 @@ export async function openOutsideSet(path: string, options: OpenLabelledSetOptio
   }
 }
 
-async function plainFolder(path: string, signal: AbortSignal | undefined): Promise<LabelledSet | undefined> {
+async function plainFolder(path: string, signal: AbortSignal | undefined): Promise<OutsideSet | undefined> {
   const files: FoundFile[] = [];
   const problems: FailedFile[] = [];
   for await (const found of walkImageFiles([path], signal ? { signal } : {})) {
@@ -50,6 +57,7 @@ async function plainFolder(path: string, signal: AbortSignal | undefined): Promi
     isMultiLabel: false,
     splits: new Map([["train", images]]),
     problems,
+    notes: [],
     fingerprint: hash.digest("hex"),
     decode: ({ key }) => decodeImage(places.get(key) ?? key),
     close: async () => undefined,

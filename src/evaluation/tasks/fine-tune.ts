@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../core/errors.ts";
 import type { LabelledSet } from "../../data/labelled/labelled-set.ts";
+import type { TuningParts } from "../../data/labelled/tuning-parts.ts";
 import { headLogits } from "../../tasks/fine-tune/classifier-head.ts";
 import { type FineTuneRecipe, fineTuneRecipe } from "../../tasks/fine-tune/recipe.ts";
 import { tune } from "../../training/tuning.ts";
@@ -44,11 +45,13 @@ export const fineTuned: EvaluationTask = {
     const split = options.split ?? "test";
     labelledImages(context, imagesOfSplit(set, parts, split));
     const metric = chosenMetric(set, options.metric);
-    return exposurePlan(context).map(({ seed, protocol }) => {
+    return exposurePlan(context, { split, learnsFromVal: false }).map(({ seed, protocol }) => {
       const recipe = recipeOf(context, protocol.shots as Exposure, 0, 2);
       const common = {
         images: splitOrigin(parts, split),
         ...promptProtocol(options),
+        // Where names are given they are trained on, too; scores from before that have a key without this.
+        ...(options.prompts?.names && learnsNames(recipe) && { trainedNames: "as scored" }),
         method: recipe.method,
         ...(recipe.method === "head" && { headStart: recipe.headStart }),
         epochs: recipe.epochs,
@@ -111,7 +114,7 @@ function recipeOf(
 async function tuneAndScore(context: EvaluationContext, planned: PlannedScore): Promise<Score> {
   const { set, model, imageSize, cacheFolder, signal, onProgress } = context;
   const exposure = planned.protocol.shots as Exposure;
-  const draw = trainingDraw(context, exposure, planned.seed);
+  const draw = trainingDraw(context, exposure, planned.seed, planned.split);
   for (const note of draw.notes) context.onWarning?.(`${set.name}: ${note}`);
   const folder = await context.modelFolder();
   const checkpoint = await readCheckpoint(folder, { imageSize });
@@ -122,12 +125,13 @@ async function tuneAndScore(context: EvaluationContext, planned: PlannedScore): 
   const result = await tune({
     recipe: recipeOf(context, exposure, planned.seed ?? 0, draw.train.length),
     checkpoint,
-    set: drawnSet(set, draw, key),
+    ...drawnSet(context, draw, key),
     name: `${model.name}-tuned`,
     base: model.name,
     fingerprint: model.fingerprint,
     tokenizer: await readTokenizerSource(checkpoint.tokenizer, folder),
     runDir,
+    cacheFolder: join(runDir, "cache"), // goes with the run; without it all pictures must fit into memory
     checkpointMinutes,
     ...(signal && { signal }),
     onStep: ({ step, totalSteps }) => onProgress?.(`tune, ${exposure} shots`, step, totalSteps, "steps"),
@@ -150,17 +154,40 @@ async function tuneAndScore(context: EvaluationContext, planned: PlannedScore): 
   }
 }
 
-/** The set as the tuning sees it: the draw alone, under a fingerprint of its own. */
-function drawnSet(set: LabelledSet, { train, val }: TrainingDraw, key: string): LabelledSet {
+/** Whether the names of the classes are what is learnt or started from. */
+function learnsNames({ method, headStart }: FineTuneRecipe): boolean {
+  return method === "contrastive" || headStart === "zero-shot";
+}
+
+/** The set as the tuning sees it: the draw alone, under the names it is scored by and a fingerprint of its own. */
+export function drawnSet(
+  { set, options }: EvaluationContext,
+  { train, val }: TrainingDraw,
+  key: string,
+): { set: LabelledSet; parts: TuningParts } {
+  // Without validation images tuning would hold out training images, and k shots were fewer.
+  const validation = val.length > 0 ? val : train;
+  const { names } = chosenPrompts(options);
   return {
-    ...set,
-    splits: new Map([
-      ["train", train] as const,
-      // Without validation images tuning would hold out training images, and k shots were fewer.
-      ["val", val.length > 0 ? val : train] as const,
-    ]),
-    fingerprint: createHash("sha256").update(`${set.fingerprint} ${key}`).digest("hex"),
+    set: {
+      ...set,
+      classes: names ? oneNameEach(names) : set.classes,
+      splits: new Map([["train", train] as const, ["val", validation] as const]),
+      fingerprint: createHash("sha256").update(`${set.fingerprint} ${key}`).digest("hex"),
+    },
+    // As they are: the validation images of a draw are not what is scored.
+    parts: { train, val: validation, test: [], division: "own", heldOut: 0 },
   };
+}
+
+/** The first name of each class that no class before it has. */
+export function oneNameEach(names: readonly (readonly string[])[]): string[] {
+  const taken = new Set<string>();
+  return names.map((group) => {
+    const name = group.find((one) => !taken.has(one)) ?? group[0];
+    taken.add(name);
+    return name;
+  });
 }
 
 async function scoreTuned(

@@ -22,7 +22,7 @@ export const linearProbe: EvaluationTask = {
     labelledImages(context, imagesOfSplit(set, parts, split));
     labelledImages(context, imagesOfSplit(set, parts, "train"));
     const metric = chosenMetric(set, options.metric);
-    return exposurePlan(context).map(({ seed, protocol }) => {
+    return exposurePlan(context, { split, learnsFromVal: true }).map(({ seed, protocol }) => {
       return {
         task: linearProbe.name,
         metric,
@@ -41,7 +41,7 @@ export const linearProbe: EvaluationTask = {
 async function scoreProbe(context: EvaluationContext, planned: PlannedScore): Promise<Score> {
   const { set, parts } = context;
   const exposure = planned.protocol.shots as number | "full";
-  const draw = trainingDraw(context, exposure, planned.seed);
+  const draw = trainingDraw(context, exposure, planned.seed, planned.split);
   const { final, lambda, trainingImages } = await fitProbe(context, draw, exposure);
   const chosen = labelledImages({ set }, imagesOfSplit(set, parts, planned.split));
   const { rows, dim, images, failed } = await imageRows(context, chosen, "features");

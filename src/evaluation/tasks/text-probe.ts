@@ -30,7 +30,7 @@ export const textProbe: EvaluationTask = {
     labelledImages(context, imagesOfSplit(set, parts, split));
     labelledImages(context, imagesOfSplit(set, parts, "train"));
     const common = { images: splitOrigin(parts, split), ...promptProtocol(options) };
-    return exposurePlan(context).map(({ seed, protocol }) => {
+    return exposurePlan(context, { split, learnsFromVal: true }).map(({ seed, protocol }) => {
       const metric = chosenMetric(set, options.metric);
       return { task: textProbe.name, metric, seed, split, protocol: { ...common, ...protocol } };
     });
@@ -48,7 +48,7 @@ async function scoreBlend(context: EvaluationContext, planned: PlannedScore, tex
   const { set, parts } = context;
   const classes = set.classes.length;
   const exposure = planned.protocol.shots as number | "full";
-  const draw = trainingDraw(context, exposure, planned.seed);
+  const draw = trainingDraw(context, exposure, planned.seed, planned.split);
   const probe = await fitProbe(context, draw, exposure);
   for (const note of draw.notes) context.onWarning?.(`${set.name}: ${note}`);
 
