@@ -1,6 +1,6 @@
 import { Rng } from "../../core/rng.ts";
 import { augmentInto } from "../../data/augment.ts";
-import { BatchComposer } from "../../data/batching.ts";
+import { BatchComposer, type BatchSource } from "../../data/batching.ts";
 import type { ShardReader } from "../../data/shards.ts";
 import type { ContrastiveBatch } from "./contrastive-objective.ts";
 import { ExtraTexts } from "./extra-texts.ts";
@@ -12,7 +12,33 @@ import { textLabel } from "./text-label.ts";
 /** Every text that a row's text can become in a stage: itself, or a short one in each template. */
 export function renderings(text: string, templated: boolean): string[] {
   const short = text.trim().split(/\s+/u).length <= shortTextWords;
-  return templated && short ? shortTextTemplates.map((template) => template.replace("{}", text)) : [text];
+  return templated && short ? shortTextTemplates.map((template) => template.replace("{}", () => text)) : [text];
+}
+
+/**
+ * Requires of the sets what a stage asks of them: pictures, texts, and as many names as it draws.
+ *
+ * @throws UserError naming the set
+ */
+export function checkStageData(stage: PretrainStage, shards: ReadonlyMap<string, ShardReader>): void {
+  const names = Object.keys(stage.perBatch);
+  new BatchComposer(
+    sourcesOf(
+      stage,
+      names.map((name) => shards.get(name) as ShardReader),
+    ),
+    stage.name,
+  );
+  new ExtraTexts(stage.extraTexts ?? {}, shards, stage.name);
+}
+
+function sourcesOf({ perBatch, ownNameShare }: PretrainStage, readers: readonly ShardReader[]): BatchSource[] {
+  return Object.entries(perBatch).map(([name, count], i) => ({
+    name,
+    rows: (readers[i] as ShardReader).rows,
+    perBatch: count,
+    ownNameShare,
+  }));
 }
 
 /** Batches of a pretraining stage as a pure function of the step: rows, texts, augmentation and labels. */
@@ -28,13 +54,7 @@ export class ContrastiveBatches {
     const names = Object.keys(stage.perBatch);
     this.#names = names;
     this.#readers = names.map((name) => shards.get(name) as ShardReader);
-    const sources = names.map((name, i) => ({
-      name,
-      rows: (this.#readers[i] as ShardReader).rows,
-      perBatch: stage.perBatch[name] as number,
-      ownNameShare: stage.ownNameShare,
-    }));
-    this.#composer = new BatchComposer(sources, `${seed} ${stage.name}`);
+    this.#composer = new BatchComposer(sourcesOf(stage, this.#readers), `${seed} ${stage.name}`);
     this.#stage = stage;
     this.#source = source;
     this.#extraTexts = new ExtraTexts(stage.extraTexts ?? {}, shards, `${seed} ${stage.name} extra texts`);
