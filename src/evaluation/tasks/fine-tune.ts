@@ -130,6 +130,7 @@ async function tuneAndScore(context: EvaluationContext, planned: PlannedScore): 
     runDir,
     checkpointMinutes,
     ...(signal && { signal }),
+    ...(context.onWarning && { onWarning: context.onWarning }),
     onStep: ({ step, totalSteps }) => onProgress?.(`tune, ${exposure} shots`, step, totalSteps, "steps"),
   });
   signal?.throwIfAborted();
