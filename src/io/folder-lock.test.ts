@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -28,7 +28,10 @@ describe("withFolder", () => {
     let release: () => void = () => undefined;
     const first = withFolder(folder, () => new Promise<void>((resolve) => (release = resolve)));
     while (!existsSync(join(folder, "lock"))) await new Promise((resolve) => setTimeout(resolve, 5));
-    await expect(withFolder(`${folder}/`, done)).rejects.toMatchObject({ code: "busy" });
+    await symlink(folder, join(folder, "link"));
+    for (const name of [`${folder}/`, join(folder, "link")]) {
+      await expect(withFolder(name, done)).rejects.toMatchObject({ code: "busy" });
+    }
     release();
     await first;
     expect(await withFolder(folder, () => withFolder(folder, done))).toBe("done");

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { mkdir } from "node:fs/promises";
+import { mkdir, realpath } from "node:fs/promises";
 import { hostname, uptime } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -25,19 +25,26 @@ const heldByCallers = new AsyncLocalStorage<readonly string[]>();
  *   be written
  */
 export async function withFolder<Result>(folder: string, action: () => Promise<Result>): Promise<Result> {
-  const path = join(resolve(folder), "lock");
+  const path = join(await existing(folder), "lock");
   const callers = heldByCallers.getStore() ?? [];
   if (callers.includes(path)) return action();
   if (heldHere.has(path)) throw busy(folder, path, { pid: process.pid, host: hostname() });
   heldHere.add(path);
   try {
-    await mkdir(resolve(folder), { recursive: true }).catch((error: unknown) => {
-      throw writeError(folder, error);
-    });
     const own = await takeAtOnce(folder, path);
     return await whileHolding(path, own, () => heldByCallers.run([...callers, path], action));
   } finally {
     heldHere.delete(path);
+  }
+}
+
+/** Makes a folder if need be. Returns its path without links, by which two names of it are the same. */
+async function existing(folder: string): Promise<string> {
+  try {
+    await mkdir(resolve(folder), { recursive: true });
+    return await realpath(folder);
+  } catch (error) {
+    throw writeError(folder, error);
   }
 }
 
