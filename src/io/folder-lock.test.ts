@@ -68,19 +68,33 @@ describe("withFolder", () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it("lets one of many in", async () => {
-    await held(spawnSync(process.execPath, ["-e", ""]).pid); // to be taken over by one
-    let inside = 0;
-    let most = 0;
-    const tries = Array.from({ length: 8 }, () =>
-      withFolder(folder, async () => {
-        most = Math.max(most, ++inside);
-        await new Promise((resolve) => setTimeout(resolve, 100));
-        inside--;
-      }),
-    );
-    const results = await Promise.allSettled(tries);
-    expect(most).toBe(1);
-    expect(results.filter(({ status }) => status === "fulfilled").length).toBeGreaterThan(0);
-  });
+  it("lets one of several processes in that take over what the dead left at the same moment", async () => {
+    await held(spawnSync(process.execPath, ["-e", ""]).pid);
+    const module = new URL("./folder-lock.ts", import.meta.url).href;
+    const code = `
+      import { withFolder } from ${JSON.stringify(module)};
+      process.stdout.write("ready ");
+      process.stdin.once("data", () => {
+        const waiting = () => new Promise((resolve) => process.stdin.once("data", resolve));
+        const action = () => (process.stdout.write("in "), waiting());
+        withFolder(${JSON.stringify(folder)}, action).catch((error) => process.stdout.write(error.code)).then(() => process.exit());
+      });`;
+    const words = ["--import", "tsx", "--input-type=module", "-e", code];
+    const children = Array.from({ length: 4 }, () => spawn(process.execPath, words));
+    const outputs = children.map(() => "");
+    const all = (isSo: (output: string) => boolean) =>
+      new Promise<void>((resolve) => {
+        for (const child of children) child.stdout.on("data", () => outputs.every(isSo) && resolve());
+      });
+    for (const [i, child] of children.entries()) child.stdout.on("data", (data) => (outputs[i] += String(data)));
+    await all((output) => output.startsWith("ready "));
+    const answered = all((output) => /(in |busy)$/.test(output));
+    for (const child of children) child.stdin.write("go\n");
+    await answered;
+    expect(outputs.toSorted()).toEqual(["ready busy", "ready busy", "ready busy", "ready in "]);
+    const exits = children.filter(({ exitCode }) => exitCode === null).map((child) => once(child, "exit"));
+    for (const child of children) child.stdin.end("done\n");
+    await Promise.all(exits);
+    expect(await readdir(folder)).toEqual([]);
+  }, 60_000);
 });

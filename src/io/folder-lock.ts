@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { mkdir, realpath } from "node:fs/promises";
+import { mkdir, realpath, rm } from "node:fs/promises";
 import { hostname, uptime } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -57,10 +57,31 @@ async function takeAtOnce(folder: string, path: string): Promise<string> {
     if (holder.pid === undefined && Date.now() - holder.lastSignMs < writingMs && !waited) {
       waited = true;
       await sleep(100);
-    } else if (isDead(holder)) await discardLock(path, holder);
+    } else if (isDead(holder)) await removeDead(path, own);
     else throw busy(folder, path, holder);
   }
   return own;
+}
+
+/**
+ * Removes a dead one's lock, one process at a time: the slower of two would else remove what the faster one has taken
+ * since. So there is a lock on removing, held for a moment.
+ */
+async function removeDead(path: string, own: string): Promise<void> {
+  const guard = `${path}.removing`;
+  if (!(await takeLock(guard, own))) {
+    const holder = await readHolder(guard);
+    const isWriting = holder?.pid === undefined && Date.now() - (holder?.lastSignMs ?? 0) < writingMs;
+    if (holder && !isWriting && isDead(holder)) await discardLock(guard, holder);
+    else await sleep(20); // the caller looks again
+    return;
+  }
+  try {
+    const holder = await readHolder(path);
+    if (holder && isDead(holder)) await rm(path, { force: true });
+  } finally {
+    await rm(guard, { force: true });
+  }
 }
 
 /** On this host the process itself decides, since one that is held up gives no sign of life and yet goes on later. */
