@@ -20,6 +20,7 @@ export interface ImportOptions {
   readonly imageColumn?: string;
   readonly textColumn?: string;
   readonly labelColumn?: string;
+  readonly split?: string;
 }
 
 const importedSize = 64; // pixels
@@ -31,7 +32,7 @@ export async function importDataset(
   options: ImportOptions,
   folderOf: (name: string) => string,
 ): Promise<number> {
-  const { name, json, imageColumn, textColumn, labelColumn, images } = options;
+  const { name, json, imageColumn, textColumn, labelColumn, images, split } = options;
   if (paths.length !== 1) {
     throw new UserError("bad-argument", `data import: one path is needed, got ${paths.length}. Name one data set.`);
   }
@@ -62,6 +63,7 @@ export async function importDataset(
     fit: options.fit,
     columns: { image: imageColumn, text: textColumn, label: labelColumn },
     imageFolder: images,
+    ...(split !== undefined && { split }),
     onProblem: (problem) => reports.push(fail(problem)),
     signal: context.signal,
   });

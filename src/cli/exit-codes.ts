@@ -8,7 +8,7 @@ export const exitCodes = {
   internal: 1, // a bug of ours, or a failed check: of `doctor`, or of `tune --max-loss`
   usage: 2, // unknown command or option, or a value that is not allowed
   someFailed: 3, // some inputs failed, the others were processed
-  nothingDone: 4, // no input could be processed, what was named does not exist, or stdout cannot be written
+  nothingDone: 4, // no input could be processed, what was named does not exist, another process holds it, or stdout cannot be written
   badArtefact: 5, // a model, index or table is damaged or does not fit
   network: 6, // a download failed
   interrupted: 130, // SIGINT or SIGTERM
@@ -23,6 +23,7 @@ const codeOfUserError: Readonly<Record<UserErrorCode, number>> = {
   corrupt: exitCodes.badArtefact,
   "too-large": exitCodes.badArtefact,
   mismatch: exitCodes.badArtefact,
+  busy: exitCodes.nothingDone,
   network: exitCodes.network,
   cancelled: exitCodes.interrupted,
 };

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { withFolder } from "../io/folder-lock.ts";
 import { averageTextEmbeddings } from "../tasks/classification/text-averages.ts";
 import { requireCoSwin } from "../tasks/detection/detector-start.ts";
 import { type DetectorPretrainRecipe, parseDetectorRecipe } from "../tasks/detection/pretrain-recipe.ts";
@@ -22,9 +23,19 @@ export async function pretrainDetectorCommand(
   context: CommandContext,
   value: unknown,
   recipePath: string,
-  { json, out, data, checkpointMinutes }: PretrainDetectorOptions,
+  options: PretrainDetectorOptions,
 ): Promise<number> {
   const recipe = parseDetectorRecipe(value, recipePath);
+  return withFolder(resolve(options.out), () => pretrainFrom(context, recipe, recipePath, options));
+}
+
+/** Trains, scores and saves, in the output folder that is this run's alone. */
+async function pretrainFrom(
+  context: CommandContext,
+  recipe: DetectorPretrainRecipe,
+  recipePath: string,
+  { json, out, data, checkpointMinutes }: PretrainDetectorOptions,
+): Promise<number> {
   const runDir = resolve(out);
   const encoder = await openEncoder(context, recipe, recipePath);
   const progress = new PhasedProgress(context.environment);
@@ -49,6 +60,7 @@ export async function pretrainDetectorCommand(
     signal: context.signal,
     onLoad: (name, done, total) => progress.show(name, total, "pictures").update(done),
     onSkip: (folder, reason) => context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
+    onWarning: context.log,
     onStep(report) {
       const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;
       progress.show(recipe.name, totalSteps, "steps", step - 1).update(step, {

@@ -24,7 +24,7 @@ export class TuningDisplay {
   /** What `tune` is to be given to report here. */
   get listeners(): Pick<
     TuningOptions,
-    "onPictures" | "onFailure" | "onTexts" | "onAnchors" | "onStep" | "onSkip" | "onMixture" | "onScoring"
+    "onPictures" | "onFailure" | "onTexts" | "onAnchors" | "onStep" | "onSkip" | "onWarning" | "onMixture" | "onScoring"
   > {
     return {
       onPictures: (part, done, total) => this.#show(`${part} pictures`, "pictures", done, total),
@@ -32,6 +32,7 @@ export class TuningDisplay {
       onTexts: (done, total) => this.#show("texts", "texts", done, total),
       onAnchors: (done, total) => this.#show("anchors", "pictures", done, total),
       onSkip: (folder, reason) => this.#context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
+      onWarning: (message) => this.#context.log(message),
       onStep: (report) => {
         const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;
         this.#show("tuning", "steps", step, totalSteps, {

@@ -8,6 +8,7 @@ export type UserErrorCode =
   | "corrupt" // the bytes are not what the format promises
   | "too-large" // over a stated limit
   | "mismatch" // two artefacts that must agree do not (shape, fingerprint, checksum)
+  | "busy" // another process is at work there
   | "network" // a download failed
   | "cancelled"; // stopped by the user
 

@@ -19,8 +19,15 @@ export const shardManifestSchema = z.object({
   recipe: z.string(),
   removed: z.record(z.string(), countSchema), // reason → rows left out
   createdBy: z.string(),
+  role: z.enum(["training", "evaluation"]).optional(), // older ones say it in `recipe` alone
 });
 export type ShardManifest = z.infer<typeof shardManifestSchema>;
+
+/** Whether a set is to train on or to evaluate with; undefined if its manifest does not tell. */
+export function roleOf({ role, recipe }: Pick<ShardManifest, "role" | "recipe">): ShardManifest["role"] {
+  if (role !== undefined) return role;
+  return /^[^,]+, (training|evaluation), /.exec(recipe)?.[1] as ShardManifest["role"]; // as older versions wrote it
+}
 
 /** One line of `rows.jsonl`; one of `texts` is drawn, by `weights` if given, each time its image is seen. */
 export const shardRowSchema = z

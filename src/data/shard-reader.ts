@@ -13,13 +13,15 @@ export class ShardReader {
   readonly folder: string;
   readonly manifest: ShardManifest;
   readonly rows: readonly ShardRow[];
+  readonly rowsSha256: string; // of rows.jsonl
   readonly #file: number;
   readonly #imageBytes: number;
 
-  private constructor(folder: string, manifest: ShardManifest, rows: readonly ShardRow[], file: number) {
+  private constructor(folder: string, manifest: ShardManifest, text: RowsText, file: number) {
     this.folder = folder;
     this.manifest = manifest;
-    this.rows = rows;
+    this.rows = text.rows;
+    this.rowsSha256 = text.sha256;
     this.#file = file;
     this.#imageBytes = manifest.height * manifest.width * 3;
   }
@@ -30,8 +32,9 @@ export class ShardReader {
    * @throws UserError naming the file: not-found, unreadable, corrupt, or mismatch when counts and sizes disagree
    */
   static open(folder: string): ShardReader {
-    const manifest = readManifest(join(folder, "manifest.json"));
-    const rows = readRows(join(folder, "rows.jsonl"));
+    const manifest = readShardManifest(folder);
+    const text = readRows(join(folder, "rows.jsonl"));
+    const { rows } = text;
     if (rows.length !== manifest.count) {
       throw new UserError("mismatch", `${folder}: rows.jsonl must have ${manifest.count} rows, got ${rows.length}.`);
     }
@@ -48,7 +51,7 @@ export class ShardReader {
       closeSync(file);
       throw new UserError("mismatch", `${imagesPath}: must be ${expected} bytes, got ${size}. Prepare the set again.`);
     }
-    return new ShardReader(folder, manifest, rows, file);
+    return new ShardReader(folder, manifest, text, file);
   }
 
   /** Images in the shard. */
@@ -103,7 +106,9 @@ function readText(path: string): string {
   }
 }
 
-function readManifest(path: string): ShardManifest {
+/** `manifest.json` of a shard folder. @throws UserError naming the file: not-found, unreadable or corrupt */
+export function readShardManifest(folder: string): ShardManifest {
+  const path = join(folder, "manifest.json");
   let parsed: unknown;
   try {
     parsed = JSON.parse(readText(path));
@@ -117,14 +122,21 @@ function readManifest(path: string): ShardManifest {
   throw new UserError("corrupt", `${path}: ${issue.path.join(".")}: ${issue.message}. Prepare the set again.`);
 }
 
-function readRows(path: string): ShardRow[] {
-  const lines = readText(path).split("\n");
+interface RowsText {
+  readonly rows: ShardRow[];
+  readonly sha256: string;
+}
+
+function readRows(path: string): RowsText {
+  const text = readText(path);
+  const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop();
-  return lines.map((line, index) => {
+  const rows = lines.map((line, index) => {
     try {
       return shardRowSchema.parse(JSON.parse(line));
     } catch (error) {
       throw new UserError("corrupt", `${path}: line ${index + 1} must be a row with key and texts.`, { cause: error });
     }
   });
+  return { rows, sha256: createHash("sha256").update(text).digest("hex") };
 }

@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { rgbImage } from "../core/image.ts";
+import { roleOf } from "./shard-format.ts";
 import { ShardReader, ShardWriter } from "./shards.ts";
 
 const root = mkdtempSync(join(tmpdir(), "florence-shards-"));
@@ -18,6 +19,8 @@ const description = {
   createdBy: "test",
 };
 const image = (value: number) => rgbImage(6, 4, new Uint8Array(72).fill(value));
+
+const partials = (name: string) => readdirSync(root).filter((one) => one.startsWith(`${name}.`));
 
 async function toyShard(name: string, count: number): Promise<string> {
   const folder = join(root, name);
@@ -65,9 +68,37 @@ describe("shards", () => {
     abandoned.append(image(1), { key: "a", texts: ["x"] });
     expect(ShardReader.open(folder).count).toBe(3);
     abandoned.abort();
-    expect(existsSync(`${folder}.partial`)).toBe(false);
+    expect(partials("twice")).toEqual([]);
     await toyShard("twice", 5);
     expect(ShardReader.open(folder).count).toBe(5);
+  });
+
+  it("keeps two writers of one folder apart: each leaves a whole set, and none a folder of its own", async () => {
+    const folder = await toyShard("shared", 3);
+    const [first, second] = [new ShardWriter(folder, description), new ShardWriter(`${folder}/`, description)];
+    first.append(image(1), { key: "first", texts: ["x"] });
+    second.append(image(2), { key: "second", texts: ["y"] });
+    second.append(image(3), { key: "second too", texts: ["y"] });
+    await first.close();
+    const keys = () => {
+      const reader = ShardReader.open(folder);
+      reader.close();
+      return reader.rows.map(({ key }) => key);
+    };
+    expect(keys()).toEqual(["first"]);
+    await second.close();
+    expect(keys()).toEqual(["second", "second too"]);
+    const third = new ShardWriter(folder, description);
+    new ShardWriter(folder, description).abort();
+    await third.close();
+    expect([keys(), partials("shared")]).toEqual([[], []]);
+  });
+
+  it("tells a set's role, also where an older version said it in the recipe alone", async () => {
+    const writer = new ShardWriter(join(root, "role"), { ...description, role: "evaluation" });
+    expect(roleOf(await writer.close())).toBe("evaluation");
+    expect(roleOf({ recipe: "emoji, training, 64×64, crop" })).toBe("training");
+    expect(roleOf({ recipe: "none" })).toBeUndefined();
   });
 
   it("refuses a misshapen image and a malformed row", () => {

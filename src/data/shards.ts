@@ -1,10 +1,11 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { ShapeError, UserError } from "../core/errors.ts";
 import type { RgbImage } from "../core/image.ts";
 import { replaceFolder, writeFileAtomic } from "../io/atomic-files.ts";
 import { fileError } from "../io/file-errors.ts";
+import { keepAtExit, removeAtExit } from "../io/output-folder.ts";
 import { SHARD_FORMAT, type ShardManifest, type ShardRow, shardRowSchema } from "./shard-format.ts";
 
 export type { ShardManifest, ShardRow } from "./shard-format.ts";
@@ -13,14 +14,14 @@ export { ShardReader } from "./shard-reader.ts";
 /** What the manifest says beside the counts that the writer takes itself. */
 export type ShardDescription = Pick<
   ShardManifest,
-  "name" | "source" | "licence" | "height" | "width" | "recipe" | "createdBy"
+  "name" | "source" | "licence" | "height" | "width" | "recipe" | "createdBy" | "role"
 >;
 
 const FLUSH_BYTES = 4 * 2 ** 20;
 
 /**
- * Writes one shard folder, image by image, into `<folder>.partial`; `close` puts it in the place of `folder`, so a
- * run that dies leaves no folder that looks whole.
+ * Writes one shard folder, image by image, into `<folder>.<random>.partial`; `close` puts it in the place of `folder`,
+ * so a run that dies leaves no folder that looks whole, and of two writers the last to close has its set there.
  */
 export class ShardWriter {
   readonly #folder: string;
@@ -38,14 +39,14 @@ export class ShardWriter {
 
   constructor(folder: string, description: ShardDescription) {
     this.#folder = folder;
-    this.#partial = `${folder}.partial`;
+    this.#partial = `${resolve(folder)}.${randomBytes(6).toString("hex")}.partial`; // no other writer has the same
     this.#description = description;
     this.#imageBytes = description.height * description.width * 3;
     if (this.#imageBytes > FLUSH_BYTES) {
       throw new ShapeError(`ShardWriter: an image must be under 4 MiB, got ${description.height}×${description.width}`);
     }
     try {
-      rmSync(this.#partial, { recursive: true, force: true });
+      removeAtExit(this.#partial);
       mkdirSync(this.#partial, { recursive: true });
       this.#imagesFile = openSync(join(this.#partial, "images.bin"), "w");
       this.#rowsFile = openSync(join(this.#partial, "rows.jsonl"), "w");
@@ -93,7 +94,7 @@ export class ShardWriter {
       fsyncSync(file);
       closeSync(file);
     }
-    const { name, source, licence, height, width, recipe, createdBy } = this.#description;
+    const { name, source, licence, height, width, recipe, createdBy, role } = this.#description;
     const manifest: ShardManifest = {
       format: SHARD_FORMAT,
       name,
@@ -107,9 +108,17 @@ export class ShardWriter {
       recipe,
       removed: this.#removed,
       createdBy,
+      ...(role && { role }),
     };
-    await writeFileAtomic(join(this.#partial, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-    await replaceFolder(this.#partial, this.#folder);
+    try {
+      await writeFileAtomic(join(this.#partial, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+      await replaceFolder(this.#partial, this.#folder);
+    } catch (error) {
+      rmSync(this.#partial, { recursive: true, force: true });
+      throw error;
+    } finally {
+      keepAtExit(this.#partial);
+    }
     return manifest;
   }
 
@@ -118,6 +127,7 @@ export class ShardWriter {
     closeSync(this.#imagesFile);
     closeSync(this.#rowsFile);
     rmSync(this.#partial, { recursive: true, force: true });
+    keepAtExit(this.#partial);
   }
 
   #flush(): void {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,18 +22,29 @@ export async function withFileLock<Result>(
   { signal, onWait }: { signal?: AbortSignal | undefined; onWait?: () => void | Promise<void> },
   action: () => Promise<Result>,
 ): Promise<Result> {
-  const own = `${process.pid}@${hostname()} ${randomBytes(8).toString("hex")}`;
+  const own = newHolder();
   await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
     throw fileError(dirname(path), error);
   });
-  while (!(await take(path, own))) {
+  while (!(await takeLock(path, own))) {
     signal?.throwIfAborted();
-    if (await isAbandoned(path)) await discard(path);
+    const holder = await readHolder(path);
+    if (holder && isAbandoned(holder)) await discardLock(path, holder);
     else {
       await onWait?.();
       await sleep(pollMs);
     }
   }
+  return whileHolding(path, own, action);
+}
+
+/** What a process writes into a lock that it takes. */
+export function newHolder(): string {
+  return `${process.pid}@${hostname()} ${randomBytes(8).toString("hex")}`;
+}
+
+/** Does `action` with a taken lock, giving signs of life, and gives it back. */
+export async function whileHolding<Result>(path: string, own: string, action: () => Promise<Result>): Promise<Result> {
   const heartbeat = setInterval(() => {
     const now = new Date();
     utimes(path, now, now).catch(() => undefined); // a lock taken from us is noticed at the end
@@ -47,7 +58,8 @@ export async function withFileLock<Result>(
   }
 }
 
-async function take(path: string, own: string): Promise<boolean> {
+/** Takes a lock if nobody has it. @throws UserError naming `path` */
+export async function takeLock(path: string, own: string): Promise<boolean> {
   try {
     const file = await open(path, "wx");
     try {
@@ -62,15 +74,29 @@ async function take(path: string, own: string): Promise<boolean> {
   }
 }
 
-async function isAbandoned(path: string): Promise<boolean> {
-  const [stats, text] = await Promise.all([stat(path).catch(() => undefined), readFile(path, "utf8").catch(() => "")]);
-  if (!stats) return false; // given back in the meantime
-  if (Date.now() - stats.mtimeMs > abandonedMs) return true;
-  const owner = /^(\d+)@(.+) [0-9a-f]+$/.exec(text);
-  return owner !== null && owner[2] === hostname() && !isRunning(Number(owner[1]));
+/** Who holds a lock, as far as its file tells. */
+export interface LockHolder {
+  readonly text: string;
+  readonly pid: number | undefined; // undefined for a file that was just made, or is no lock of ours
+  readonly host: string | undefined;
+  readonly lastSignMs: number; // when it last gave a sign of life, since the epoch
 }
 
-function isRunning(pid: number): boolean {
+/** The holder of a lock; undefined if it was given back in the meantime. */
+export async function readHolder(path: string): Promise<LockHolder | undefined> {
+  const [stats, text] = await Promise.all([stat(path).catch(() => undefined), readFile(path, "utf8").catch(() => "")]);
+  if (!stats) return undefined;
+  const owner = /^(\d+)@(.+) [0-9a-f]+$/.exec(text);
+  return { text, pid: owner ? Number(owner[1]) : undefined, host: owner?.[2], lastSignMs: stats.mtimeMs };
+}
+
+function isAbandoned({ pid, host, lastSignMs }: LockHolder): boolean {
+  if (Date.now() - lastSignMs > abandonedMs) return true;
+  return pid !== undefined && host === hostname() && !isRunning(pid);
+}
+
+/** Whether a process of this host runs. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0); // asks, does not signal
     return true;
@@ -79,9 +105,14 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Removes a lock by a rename first, which of several processes only one can do. */
-async function discard(path: string): Promise<void> {
+/**
+ * Removes an abandoned lock by a rename first, which of several processes only one can do. If another process took the
+ * lock over since `holder` was read, it gets it back.
+ */
+export async function discardLock(path: string, holder: LockHolder): Promise<void> {
   const aside = `${path}.${randomBytes(6).toString("hex")}`;
   await rename(path, aside).catch(() => undefined);
+  const text = await readFile(aside, "utf8").catch(() => holder.text);
+  if (text !== holder.text) await link(aside, path).catch(() => undefined); // fails where a lock is: never over one
   await rm(aside, { force: true });
 }

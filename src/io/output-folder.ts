@@ -84,12 +84,14 @@ export async function isTaken(path: string): Promise<boolean> {
   );
 }
 
-function removeAtExit(folder: string): void {
+/** Has a folder that is being written removed when the process is told to end at once. */
+export function removeAtExit(folder: string): void {
   if (unfinishedFolders.size === 0) process.once("exit", removeUnfinished);
   unfinishedFolders.add(folder);
 }
 
-function keepAtExit(folder: string): void {
+/** The folder is in its place, or removed. */
+export function keepAtExit(folder: string): void {
   unfinishedFolders.delete(folder);
   if (unfinishedFolders.size === 0) process.off("exit", removeUnfinished);
 }

@@ -1,8 +1,15 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Checkpoint, hashConfig, readCheckpoint, readLatestCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import {
+  type Checkpoint,
+  hashConfig,
+  readCheckpoint,
+  readLatestCheckpoint,
+  savedConfigHash,
+  writeCheckpoint,
+} from "./checkpoint.ts";
 
 let runDir = "";
 beforeEach(async () => {
@@ -84,6 +91,46 @@ describe("checkpoints", () => {
       /checkpoint-40.*average[\s\S]*checkpoint-3.*state\.json[\s\S]*checkpoint-2.*optimizer/,
     );
     await expect(readCheckpoint(join(runDir, "checkpoint-3"))).rejects.toThrow("must be the state of a checkpoint");
+  });
+
+  it("are an error when all are damaged, and stay", async () => {
+    for (const step of [1, 2]) {
+      await writeCheckpoint(runDir, checkpoint(step));
+      await truncate(join(runDir, `checkpoint-${step}`, "state.json"), 9);
+    }
+    const wanted = {
+      code: "corrupt",
+      message: expect.stringMatching(/only damaged ones: .*checkpoint-2.*checkpoint-1/),
+    };
+    await expect(readLatestCheckpoint(runDir)).rejects.toMatchObject(wanted);
+    await expect(savedConfigHash(runDir)).rejects.toMatchObject(wanted);
+    expect(await readdir(runDir)).toContain("checkpoint-1");
+  });
+
+  it("of an unknown format or that the system refuses end the reading", async () => {
+    await writeCheckpoint(runDir, checkpoint(1));
+    await writeCheckpoint(runDir, checkpoint(2));
+    const state = join(runDir, "checkpoint-2", "state.json");
+    const text = await readFile(state, "utf8");
+    await writeFile(state, text.replace("florence-checkpoint/1", "florence-checkpoint/9"));
+    await expect(readLatestCheckpoint(runDir)).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("got florence-checkpoint/9"),
+    });
+    await rm(state);
+    await mkdir(state); // unreadable for root as well, whom permissions do not stop
+    await expect(readLatestCheckpoint(runDir)).rejects.toMatchObject({ code: "unsupported" });
+    if (process.getuid?.() === 0) return;
+    await rm(state, { recursive: true });
+    await writeFile(state, text);
+    await chmod(state, 0o000);
+    await expect(readLatestCheckpoint(runDir)).rejects.toMatchObject({ code: "unreadable" });
+  });
+
+  it("that are spared stay beside the newest", async () => {
+    for (const step of [1, 2, 30]) await writeCheckpoint(runDir, checkpoint(step), { keep: 9 });
+    await writeCheckpoint(runDir, checkpoint(3), { spared: new Set([join(runDir, "checkpoint-30")]) });
+    expect((await readdir(runDir)).sort()).toEqual(["checkpoint-2", "checkpoint-3", "checkpoint-30", "latest"]);
   });
 
   it("of another recipe are refused", async () => {

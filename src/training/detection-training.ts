@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { withFolder } from "../io/folder-lock.ts";
 import type { WeightTensor } from "../io/safetensors.ts";
 import type { Detector } from "../models/detection/detector.ts";
 import type { Weights } from "../nn/module.ts";
@@ -40,6 +41,8 @@ export interface DetectionTrainingOptions {
   readonly onStep?: (report: DetectionStepReport) => void | Promise<void>;
   /** Told of every damaged checkpoint that was passed over. */
   readonly onSkip?: (folder: string, reason: string) => void;
+  /** Told of updates that were left out, as `train` tells. */
+  readonly onWarning?: (message: string) => void;
 }
 
 export interface TrainedDetector {
@@ -53,9 +56,13 @@ export interface TrainedDetector {
  * Trains a detector on any sources of pictures with boxes. Killed at any moment, the same call goes on from the last
  * checkpoint to the very losses of an unbroken run. The run's folder has `metrics.jsonl` and the loss curve.
  *
- * @throws UserError: mismatch if the folder holds another run, empty without a picture to train on
+ * @throws UserError: mismatch if the folder holds another run, busy if another process is at work there, empty without a picture to train on
  */
-export async function trainDetector(options: DetectionTrainingOptions): Promise<TrainedDetector> {
+export function trainDetector(options: DetectionTrainingOptions): Promise<TrainedDetector> {
+  return withFolder(options.runDir, () => trainAlone(options));
+}
+
+async function trainAlone(options: DetectionTrainingOptions): Promise<TrainedDetector> {
   const { detector, start, recipe, sources, texts, runDir } = options;
   await mkdir(runDir, { recursive: true });
   const { weights, frozenWeights } = divide(detector, start, recipe);
@@ -96,13 +103,15 @@ export async function trainDetector(options: DetectionTrainingOptions): Promise<
       ...(recipe.averageDecay === undefined ? {} : { averageDecay: recipe.averageDecay }),
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onSkip ? { onSkip: options.onSkip } : {}),
+      ...(options.onWarning ? { onWarning: options.onWarning } : {}),
       async onStart(step) {
         log = await MetricsLog.open(join(runDir, "metrics.jsonl"), step);
       },
       async onStep(report) {
         const parts = objective.lastParts ?? { classification: 0, boxes: 0, centerness: 0, positives: 0 };
         const { step, loss, learningRate, gradientNorm, samplesPerSecond, outsideEngine } = report;
-        log?.append({ step, loss, ...parts, learningRate, gradientNorm, samplesPerSecond, outsideEngine });
+        const applied = Number(report.applied);
+        log?.append({ step, loss, ...parts, learningRate, gradientNorm, samplesPerSecond, outsideEngine, applied });
         await options.onStep?.({ ...report, ...parts });
       },
     });

@@ -111,6 +111,8 @@ export interface DetectionTuningOptions {
   readonly signal?: AbortSignal;
   readonly onStep?: (report: DetectionStepReport) => void | Promise<void>;
   readonly onSkip?: (folder: string, reason: string) => void;
+  /** Told of updates that were left out, as `train` tells. */
+  readonly onWarning?: (message: string) => void;
 }
 
 export interface TunedDetector extends TrainedDetector {
@@ -140,6 +142,7 @@ export async function tuneDetector(options: DetectionTuningOptions): Promise<Tun
     ...(options.signal ? { signal: options.signal } : {}),
     ...(options.onStep ? { onStep: options.onStep } : {}),
     ...(options.onSkip ? { onSkip: options.onSkip } : {}),
+    ...(options.onWarning ? { onWarning: options.onWarning } : {}),
   });
   return { ...trained, detector };
 }

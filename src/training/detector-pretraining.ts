@@ -2,6 +2,7 @@ import { UserError } from "../core/errors.ts";
 import type { DetectionImage, DetectionSet } from "../data/detection/detection-set.ts";
 import { openDetectionSet } from "../data/detection/open-detection-set.ts";
 import { DetectionPictures } from "../data/detection/picture-store.ts";
+import { withFolder } from "../io/folder-lock.ts";
 import type { FoundBoxes } from "../models/detection/decode-detections.ts";
 import { classAgnostic } from "../models/detection/detector.ts";
 import type { CoSwinConfig } from "../models/image-encoder/coswin.ts";
@@ -32,6 +33,8 @@ export interface DetectorPretrainingOptions {
   readonly onStep?: (report: DetectionStepReport) => void | Promise<void>;
   readonly onLoad?: (name: string, done: number, total: number) => void;
   readonly onSkip?: (folder: string, reason: string) => void;
+  /** Told of updates that were left out, as `train` tells. */
+  readonly onWarning?: (message: string) => void;
 }
 
 /** What a set gave to the training, for manifest and card. */
@@ -78,9 +81,14 @@ interface OpenedSource {
  * proposals. The encoder stays frozen unless the recipe says otherwise, as Florence trains its zero-shot proposals
  * (arXiv:2111.11432 §3.6): a frozen one still speaks the two-tower model's language.
  *
- * @throws UserError: not-found for a missing training set, empty for one without pictures
+ * @throws UserError: not-found for a missing training set, empty for one without pictures, busy if another process
+ *   is at work in the folder
  */
-export async function pretrainDetector(options: DetectorPretrainingOptions): Promise<PretrainedDetector> {
+export function pretrainDetector(options: DetectorPretrainingOptions): Promise<PretrainedDetector> {
+  return withFolder(options.runDir, () => pretrainAlone(options));
+}
+
+async function pretrainAlone(options: DetectorPretrainingOptions): Promise<PretrainedDetector> {
   const { recipe, encoder, runDir } = options;
   const sources: OpenedSource[] = [];
   try {
@@ -116,6 +124,7 @@ export async function pretrainDetector(options: DetectorPretrainingOptions): Pro
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onStep ? { onStep: options.onStep } : {}),
       ...(options.onSkip ? { onSkip: options.onSkip } : {}),
+      ...(options.onWarning ? { onWarning: options.onWarning } : {}),
     });
     const { weights, finished, wallSeconds, steps } = trained;
     const result = { detector: start.detector, weights, finished, wallSeconds, steps, names, sets };

@@ -45,6 +45,8 @@ export interface FineTuningOptions {
   readonly onAnchors?: (done: number, total: number) => void;
   readonly onStep?: (report: StepReport) => void;
   readonly onSkip?: (folder: string, reason: string) => void;
+  /** Told of updates that were left out, as `train` tells. */
+  readonly onWarning?: (message: string) => void;
 }
 
 /** A classifier head as trained: what it reads, and its `weight` and `bias`. */
@@ -142,12 +144,14 @@ export async function fineTune(options: FineTuningOptions): Promise<FineTunedMod
       ...(recipe.averageDecay === undefined ? {} : { averageDecay: recipe.averageDecay }),
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onSkip ? { onSkip: options.onSkip } : {}),
+      ...(options.onWarning ? { onWarning: options.onWarning } : {}),
       async onStart(step) {
         log = await MetricsLog.open(join(runDir, "metrics.jsonl"), step);
       },
       onStep(report) {
         const { step, loss, learningRate, gradientNorm, samplesPerSecond, outsideEngine } = report;
-        log?.append({ step, loss, learningRate, gradientNorm, samplesPerSecond, outsideEngine });
+        const applied = Number(report.applied);
+        log?.append({ step, loss, learningRate, gradientNorm, samplesPerSecond, outsideEngine, applied });
         options.onStep?.(report);
       },
     });

@@ -1,28 +1,28 @@
-import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { ShardReader } from "../data/shards.ts";
+import { UserError } from "../core/errors.ts";
+import type { ShardReader } from "../data/shards.ts";
 import type { Tokenizer } from "../data/tokenizers/tokenizer.ts";
+import { withFolder } from "../io/folder-lock.ts";
 import type { WeightTensor } from "../io/safetensors.ts";
 import { isHiddenInEncoder } from "../models/hidden-matrices.ts";
 import { resizeWeights } from "../models/resize-weights.ts";
 import { TwoTower, type TwoTowerConfig } from "../models/two-tower.ts";
 import { initialWeights, namedParameters, type Weights } from "../nn/module.ts";
-import { ContrastiveBatches, renderings } from "../tasks/pretrain/contrastive-batches.ts";
+import { ContrastiveBatches, checkStageData } from "../tasks/pretrain/contrastive-batches.ts";
 import { ContrastiveObjective } from "../tasks/pretrain/contrastive-objective.ts";
 import type { PretrainRecipe, PretrainStage } from "../tasks/pretrain/recipe.ts";
-import { TextFeatureBank } from "../tasks/pretrain/text-feature-bank.ts";
-import type { TextSource } from "../tasks/pretrain/text-feeds.ts";
 import type { TokenizerSource } from "../zoo/tokenizer-files.ts";
 import { AdamW } from "./adamw.ts";
-import { hashConfig, readLatestCheckpoint } from "./checkpoint.ts";
+import { readLatestCheckpoint } from "./checkpoint.ts";
 import { MetricsLog } from "./metrics-log.ts";
 import { Muon } from "./muon.ts";
 import type { Optimizer, TensorMap } from "./optimizer.ts";
+import { openShards, textPrefix, textSource } from "./pretraining-data.ts";
 import { openTextTower } from "./pretraining-text.ts";
-import type { Schedule } from "./schedule.ts";
+import { requireSameRun, stageFolder, stageHashes } from "./run-identity.ts";
+import { checkSchedule, type Schedule } from "./schedule.ts";
 import { TensorBoardWriter } from "./tensorboard.ts";
-import { type StepReport, type TrainingSummary, train } from "./trainer.ts";
+import { refuseUnlearnt, type StepReport, skippedUpdates, type TrainingSummary, train } from "./trainer.ts";
 
 export interface PretrainingOptions {
   recipe: PretrainRecipe;
@@ -35,6 +35,8 @@ export interface PretrainingOptions {
   onTexts?: (done: number, total: number) => void;
   onStep?: (stage: PretrainStage, report: StepReport) => void;
   onSkip?: (folder: string, reason: string) => void;
+  /** Told of updates that were left out, as `train` tells. */
+  onWarning?: (message: string) => void;
 }
 
 /** A trained two-tower model as it is handed on: what to build, its weights, its tokenizer. */
@@ -46,14 +48,34 @@ export interface PretrainedModel {
   wallSeconds: number;
 }
 
-const textPrefix = "textEncoder.";
+/**
+ * Runs the stages of a pretraining recipe one after the other, each from the last one's weights; resumes by itself.
+ *
+ * @throws UserError: mismatch if shards are damaged, or the folder has stages of another recipe or other data; bad-argument
+ *   if the recipe asks of its sets what they do not have, or a set is for evaluation; busy if another process is at work
+ *   in the folder; as `train`
+ */
+export function pretrain(options: PretrainingOptions): Promise<PretrainedModel> {
+  return withFolder(options.runDir, async () => {
+    for (const stage of options.recipe.stages) checkSchedule(scheduleOf(stage));
+    const shards = await openShards(options);
+    try {
+      return await runStages(options, shards);
+    } finally {
+      for (const reader of shards.values()) reader.close();
+    }
+  });
+}
 
-/** Runs the stages of a pretraining recipe one after the other, each from the last one's weights; resumes by itself. */
-export async function pretrain(options: PretrainingOptions): Promise<PretrainedModel> {
+async function runStages(
+  options: PretrainingOptions,
+  shards: ReadonlyMap<string, ShardReader>,
+): Promise<PretrainedModel> {
   const { recipe, runDir } = options;
-  await mkdir(runDir, { recursive: true });
+  for (const stage of recipe.stages) checkStageData(stage, shards); // a later one would else fail after the earlier ones
   const text = await openTextTower(recipe, options.recipePath);
-  const shards = openShards(options);
+  const hashes = stageHashes(recipe, text, shards);
+  await requireSameRun(runDir, recipe.stages, hashes);
   let weights: Weights | undefined;
   let wallSeconds = 0;
   let config: TwoTowerConfig | undefined;
@@ -67,9 +89,9 @@ export async function pretrain(options: PretrainingOptions): Promise<PretrainedM
     const model = new TwoTower(config);
     const start = weights ? resizeWeights(model, weights) : initialWeights(model, recipe.seed);
     for (const [name, data] of text.weights) if (!weights) start.set(textPrefix + name, data);
-    const stageDir = join(runDir, `stage-${index}-${stage.name}`);
-    const done = await finishedStage(options, stage, stageDir);
-    const summary = done ?? (await runStage(options, stage, stageDir, model, start, text.tokenizer, shards));
+    const place = { stage, stageDir: stageFolder(runDir, index, stage), configHash: hashes[index] };
+    const done = await finishedStage(options, place);
+    const summary = done ?? (await runStage(options, place, model, start, text.tokenizer, shards));
     weights = new Map([...start, ...[...summary.weights].map(([name, { data }]) => [name, data] as const)]);
     wallSeconds += summary.wallSeconds;
     if (!summary.finished) return { config, weights, tokenizer: text.tokenizerSource, finished: false, wallSeconds };
@@ -83,72 +105,34 @@ export async function pretrain(options: PretrainingOptions): Promise<PretrainedM
   };
 }
 
-/** The sets whose texts a stage may draw. */
-function setsOf({ perBatch, extraTexts = {} }: PretrainStage): string[] {
-  return [...new Set([...Object.keys(perBatch), ...Object.keys(extraTexts)])];
-}
-
-function openShards({ recipe, shardsFolder }: PretrainingOptions): Map<string, ShardReader> {
-  const names = new Set(recipe.stages.flatMap(setsOf));
-  return new Map([...names].map((name) => [name, ShardReader.open(join(shardsFolder, name))]));
-}
-
-async function textSource(
-  options: PretrainingOptions,
-  model: TwoTower,
-  weights: Weights,
-  tokenizer: Tokenizer,
-  stage: PretrainStage,
-  shards: ReadonlyMap<string, ShardReader>,
-): Promise<TextSource> {
-  const { recipe } = options;
-  if (!recipe.freezeText) return { kind: "tokens", tokenizer, length: recipe.textTokens };
-  const texts = new Set<string>();
-  for (const name of setsOf(stage)) {
-    for (const row of (shards.get(name) as ShardReader).rows) {
-      for (const text of row.texts)
-        for (const rendering of renderings(text, stage.templatedTexts)) texts.add(rendering);
-    }
-  }
-  const encoderWeights = new Map(
-    [...weights].flatMap(([name, data]) =>
-      name.startsWith(textPrefix) ? [[name.slice(textPrefix.length), data]] : [],
-    ),
-  );
-  const identity = createHash("sha256").update(tokenizer.fingerprintParts);
-  for (const data of encoderWeights.values())
-    identity.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  for (const text of [...texts].sort()) identity.update(`${text}\n`);
-  const bank = await TextFeatureBank.create({
-    encoder: model.textEncoder,
-    weights: encoderWeights,
-    tokenizer,
-    texts,
-    cachePath: join(options.runDir, `text-features-${identity.digest("hex").slice(0, 16)}.bin`),
-    ...(options.onTexts ? { onProgress: options.onTexts } : {}),
-  });
-  return { kind: "features", bank };
+/** A stage with its folder and the digest of all that decides its steps. */
+interface StagePlace {
+  readonly stage: PretrainStage;
+  readonly stageDir: string;
+  readonly configHash: string;
 }
 
 /** The result of a stage that an earlier session finished; undefined if there is still something to do. */
 async function finishedStage(
-  { recipe, onSkip }: PretrainingOptions,
-  stage: PretrainStage,
-  stageDir: string,
+  { onSkip }: PretrainingOptions,
+  { stage, stageDir, configHash }: StagePlace,
 ): Promise<TrainingSummary | undefined> {
-  const saved = await readLatestCheckpoint(stageDir, {
-    configHash: stageHash(recipe, stage),
-    ...(onSkip ? { onSkip } : {}),
-  });
+  const saved = await readLatestCheckpoint(stageDir, { configHash, ...(onSkip ? { onSkip } : {}) });
   if (!saved || saved.step < stage.steps) return undefined;
   const { step: steps, wallSeconds } = saved;
-  return { finished: true, steps, wallSeconds, weights: saved.average ?? saved.model };
+  if (steps > stage.steps) {
+    // The stages after it would go by a length that it does not have.
+    const rule = `${stageDir}: the recipe's stage must have as many steps as were done, ${steps}, or more`;
+    throw new UserError("mismatch", `${rule}; got ${stage.steps}. Raise them, or delete the folder to train it again.`);
+  }
+  const skipped = skippedUpdates(saved);
+  refuseUnlearnt(stageDir, steps, skipped);
+  return { finished: true, steps, skipped, wallSeconds, weights: saved.average ?? saved.model };
 }
 
 async function runStage(
   options: PretrainingOptions,
-  stage: PretrainStage,
-  stageDir: string,
+  { stage, stageDir, configHash }: StagePlace,
   model: TwoTower,
   start: Weights,
   tokenizer: Tokenizer,
@@ -194,19 +178,21 @@ async function runStage(
       totalSteps: stage.steps,
       schedule: scheduleOf(stage),
       seed: recipe.seed,
-      configHash: stageHash(recipe, stage),
+      configHash,
       checkpointMinutes: options.checkpointMinutes,
       ...(recipe.optimizer.averageDecay ? { averageDecay: recipe.optimizer.averageDecay } : {}),
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onSkip ? { onSkip: options.onSkip } : {}),
+      ...(options.onWarning ? { onWarning: options.onWarning } : {}),
       async onStart(step) {
         log = await MetricsLog.open(join(stageDir, "metrics.jsonl"), step);
         events = new TensorBoardWriter(join(stageDir, "tensorboard"), step);
       },
       onStep(report) {
         const { step, loss, learningRate, gradientNorm, samplesPerSecond, outsideEngine } = report;
+        const applied = Number(report.applied);
         const logitScale = Math.exp((weights.get("logitScale") as WeightTensor).data[0]);
-        log?.append({ step, loss, learningRate, gradientNorm, logitScale, samplesPerSecond, outsideEngine });
+        log?.append({ step, loss, learningRate, gradientNorm, logitScale, samplesPerSecond, outsideEngine, applied });
         if (step % 10 === 0) events?.scalars(step, { loss, learningRate, gradientNorm, logitScale });
         options.onStep?.(stage, report);
       },
@@ -216,11 +202,6 @@ async function runStage(
     events?.close();
     await objective.dispose();
   }
-}
-
-/** A digest of all that decides a step. A stage of constant rate may be made longer later: its length decides none. */
-function stageHash(recipe: PretrainRecipe, stage: PretrainStage): string {
-  return hashConfig({ ...recipe, stages: [stage.schedule === "constant" ? { ...stage, steps: 0 } : stage] });
 }
 
 function scheduleOf({ schedule, learningRate, finalLearningRate, warmupSteps, steps }: PretrainStage): Schedule {

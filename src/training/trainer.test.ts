@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { mkdtemp, readdir, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -153,6 +154,60 @@ describe("train", () => {
     const again = await train(optionsFor(quadratic(), folder, { onStep: ({ step }) => void steps.push(step) }));
     expect(steps).toEqual([]);
     expect(again).toMatchObject({ finished: true, steps: 20 });
+  });
+
+  it("warns of the first update left out, and says at the end how many were", async () => {
+    const warnings: string[] = [];
+    const onWarning = (message: string) => void warnings.push(message);
+    const summary = await train(optionsFor(quadratic([3, 5, 6]), folder, { onWarning }));
+    expect(summary.skipped).toBe(3);
+    expect(warnings).toEqual([
+      expect.stringContaining("the update of step 4 is left out"),
+      expect.stringContaining("3 of 20 updates were left out"),
+    ]);
+    expect(await train(optionsFor(quadratic(), folder))).toMatchObject({ skipped: 3 }); // after a resume
+  });
+
+  it("stops with a checkpoint when the gradient stays not finite", async () => {
+    const bad = Array.from({ length: 90 }, (_, i) => i + 10);
+    const run = train(optionsFor(quadratic(bad), folder, { totalSteps: 100 }));
+    await expect(run).rejects.toThrow("50 updates in a row were left out. Lower the learning rate");
+    expect((await readLatestCheckpoint(folder))?.step).toBe(60);
+  });
+
+  it("is no success when every update was left out, however few, nor when it is run again", async () => {
+    const options = { totalSteps: 4 };
+    const all = [0, 1, 2, 3];
+    await expect(train(optionsFor(quadratic(all), folder, options))).rejects.toThrow("all 4 updates were left out");
+    await expect(train(optionsFor(quadratic(all), folder, options))).rejects.toThrow("all 4 updates were left out");
+  });
+
+  it("leaves alone the damaged checkpoint it passed over, and all of them if none is whole", async () => {
+    for (const totalSteps of [2, 4, 9]) await train(optionsFor(quadratic(), folder, { totalSteps }));
+    await truncate(join(folder, "checkpoint-9", "model.safetensors"), 20);
+    const skipped: string[] = [];
+    await train(optionsFor(quadratic(), folder, { totalSteps: 6, onSkip: (place) => void skipped.push(place) }));
+    expect(skipped).toEqual([join(folder, "checkpoint-9")]);
+    const names = ["checkpoint-4", "checkpoint-6", "checkpoint-9", "latest"];
+    expect((await readdir(folder)).sort()).toEqual(names);
+    for (const step of [4, 6]) await truncate(join(folder, `checkpoint-${step}`, "state.json"), 5);
+    await expect(train(optionsFor(quadratic(), folder))).rejects.toThrow("got only damaged ones");
+    expect((await readdir(folder)).sort()).toEqual(names);
+  });
+
+  it("refuses a second run in the folder of a running one, which loses nothing", async () => {
+    let second: unknown;
+    const options = optionsFor(quadratic(), folder, {
+      checkpointMinutes: 0,
+      async onStep({ step }) {
+        if (step !== 9) return;
+        second = await outside(() => train(optionsFor(quadratic(), folder))).catch((error: unknown) => error);
+      },
+    });
+    const outside = AsyncLocalStorage.snapshot(); // as another caller, not as one of the run's own
+    await train(options);
+    expect(second).toMatchObject({ code: "busy", message: expect.stringContaining(folder) });
+    expect((await readLatestCheckpoint(folder))?.step).toBe(20);
   });
 
   it("refuses a run of another recipe", async () => {

@@ -1,5 +1,7 @@
+import { UserError } from "../core/errors.ts";
+import { withFolder } from "../io/folder-lock.ts";
 import type { Objective } from "../tasks/objective.ts";
-import { readLatestCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, readLatestCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { WeightAverage } from "./ema.ts";
 import { copyTensors, type Optimizer, type TensorMap } from "./optimizer.ts";
 import { learningRateAt, type Schedule } from "./schedule.ts";
@@ -32,6 +34,8 @@ export interface TrainerOptions {
   onStart?: (step: number) => void | Promise<void>;
   /** Told of every damaged checkpoint that was passed over. */
   onSkip?: (folder: string, reason: string) => void;
+  /** Told in a sentence of the first update that was left out, and at the end of how many were. */
+  onWarning?: (message: string) => void;
   onStep?: (report: StepReport) => void | Promise<void>;
 }
 
@@ -39,15 +43,26 @@ export interface TrainingSummary {
   finished: boolean; // false if the signal stopped it
   steps: number;
   wallSeconds: number; // over all sessions of the run
+  skipped: number; // updates left out because the gradient was not finite, over all sessions
   /** The released weights: the average if one is kept, else the last. */
   weights: TensorMap;
 }
 
+/** So many updates left out in a row, and the run learns nothing more. */
+const skippedInRowLimit = 50;
+
 /**
  * The training loop of every task: gradients from the objective, an optimiser, an average of the weights, checkpoints. A run
  * killed at any moment goes on from its last checkpoint to the very losses it would have had.
+ *
+ * @throws UserError: as reading a checkpoint; bad-argument, after a checkpoint, if the gradient stays not finite;
+ *   busy at once if another process trains in the folder
  */
-export async function train(options: TrainerOptions): Promise<TrainingSummary> {
+export function train(options: TrainerOptions): Promise<TrainingSummary> {
+  return withFolder(options.runDir, () => trainAlone(options)); // others would remove its checkpoints as stale
+}
+
+async function trainAlone(options: TrainerOptions): Promise<TrainingSummary> {
   const { objective, optimizer, runDir, totalSteps, seed, configHash } = options;
   const average = options.averageDecay
     ? new WeightAverage(objective.weights, { decay: options.averageDecay })
@@ -55,9 +70,15 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
 
   let step = 0;
   let earlierSeconds = 0;
+  let skipped = 0;
+  let skippedInRow = 0;
+  const damaged = new Set<string>();
   const saved = await readLatestCheckpoint(runDir, {
     configHash,
-    ...(options.onSkip ? { onSkip: options.onSkip } : {}),
+    onSkip(folder, reason) {
+      damaged.add(folder); // stays for its owner to look at: this session does not remove it as an abandoned future
+      options.onSkip?.(folder, reason);
+    },
   });
   if (saved) {
     copyTensors(objective.weights, saved.model, "Checkpoint");
@@ -65,6 +86,7 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
     if (average && saved.average) average.restore(saved.average, saved.averageUpdates ?? 0);
     step = saved.step;
     earlierSeconds = saved.wallSeconds;
+    skipped = skippedUpdates(saved);
   }
   await options.onStart?.(step);
 
@@ -77,18 +99,19 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
   let savedSeconds = 0;
   const save = async (): Promise<void> => {
     savedSeconds = wallSeconds();
-    await writeCheckpoint(runDir, {
+    const checkpoint = {
       step,
       seed,
       configHash,
       wallSeconds: savedSeconds,
       optimizerSteps: optimizer.steps,
       averageUpdates: average?.updates,
-      extra: {},
+      extra: { skipped },
       model: objective.weights,
       optimizer: optimizer.state(),
       average: average?.state(),
-    });
+    };
+    await writeCheckpoint(runDir, checkpoint, { spared: damaged });
     lastSave = performance.now();
   };
 
@@ -99,7 +122,11 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
     if (update.applied) {
       objective.constrain?.();
       average?.update();
+    } else if (skipped++ === 0) {
+      const said = `the update of step ${step + 1} is left out, since its gradient is not finite`;
+      options.onWarning?.(`${runDir}: ${said}; the run goes on.`);
     }
+    skippedInRow = update.applied ? 0 : skippedInRow + 1;
     step++;
     engineMs += result.engineMs + (update.engineMs ?? 0);
     const now = performance.now();
@@ -117,13 +144,34 @@ export async function train(options: TrainerOptions): Promise<TrainingSummary> {
       outsideEngine: 1 - engineMs / (now - started),
       applied: update.applied,
     });
+    if (skippedInRow >= skippedInRowLimit) break;
     if (now - lastSave > options.checkpointMinutes * 60_000) await save();
   }
   await save();
+  if (skippedInRow >= skippedInRowLimit) throw notFinite(runDir, `${skippedInRow} updates in a row were left out`);
+  if (step >= totalSteps) refuseUnlearnt(runDir, step, skipped);
+  if (skipped > 0) options.onWarning?.(`${runDir}: ${skipped} of ${step} updates were left out: gradient not finite.`);
   return {
     finished: step >= totalSteps,
     steps: step,
     wallSeconds: savedSeconds,
+    skipped,
     weights: average?.state() ?? objective.weights,
   };
+}
+
+/** How many updates a run had left out when it wrote a checkpoint. */
+export function skippedUpdates({ extra }: Pick<Checkpoint, "extra">): number {
+  const isCounted = extra !== null && typeof extra === "object" && "skipped" in extra;
+  return isCounted && typeof extra.skipped === "number" ? extra.skipped : 0; // none in those of older versions
+}
+
+/** Refuses a finished run that left out each of its updates. @throws UserError (bad-argument) naming its folder */
+export function refuseUnlearnt(runDir: string, steps: number, skipped: number): void {
+  if (steps > 0 && skipped >= steps) throw notFinite(runDir, `all ${steps} updates were left out`);
+}
+
+function notFinite(runDir: string, got: string): UserError {
+  const remedy = "Lower the learning rate or mend the data, and begin in another output folder.";
+  return new UserError("bad-argument", `${runDir}: gradients must be finite, got others: ${got}. ${remedy}`);
 }

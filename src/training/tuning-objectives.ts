@@ -86,7 +86,6 @@ export async function createContrastiveObjective(task: TuningTask): Promise<Obje
       return {
         pixels,
         labels: BigInt64Array.from(chosen.map(({ label }) => label)),
-        sets: new BigInt64Array(rows.length),
         ...(task.anchors ? { anchors: rowsOf(task.anchors, rows, task.embedding) } : {}),
         texts: feedTexts(
           source,

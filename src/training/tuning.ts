@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { LabelledSet } from "../data/labelled/labelled-set.ts";
+import { withFolder } from "../io/folder-lock.ts";
 import { mergeAdapters } from "../nn/low-rank.ts";
 import { type RunOptions, TowerRunner } from "../tasks/fine-tune/tower-runner.ts";
 import type { TokenizerSource } from "../zoo/tokenizer-files.ts";
@@ -56,9 +57,14 @@ const sweep = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
  * report `tuning.json` and the loss curve.
  *
  * @returns undefined if the signal stopped it before it was done; the same call goes on
- * @throws UserError as {@link fineTune}, and bad-argument for a mixture that the head cannot have
+ * @throws UserError as {@link fineTune}, bad-argument for a mixture that the head cannot have, and busy if
+ *   another process is at work in the folder
  */
-export async function tune(options: TuningOptions): Promise<TuningResult | undefined> {
+export function tune(options: TuningOptions): Promise<TuningResult | undefined> {
+  return withFolder(options.runDir, () => tuneAlone(options));
+}
+
+async function tuneAlone(options: TuningOptions): Promise<TuningResult | undefined> {
   const { recipe, set, mixture = 1, runDir, checkpoint, name, base } = options;
   if (recipe.method === "head" && recipe.headStart === "random" && mixture !== 1) {
     const rule = "a mixture needs a head that starts as the original classifies (zero-shot)";

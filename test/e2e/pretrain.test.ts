@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -142,10 +142,95 @@ describe("florence pretrain", () => {
     }
   });
 
+  it("refuses to make a stage longer whose followers are done, and goes on when they are deleted", async () => {
+    const run = "lengthened";
+    await cp(join(folder, "unbroken"), join(folder, run), { recursive: true });
+    const recipe = tinyRecipe(steps);
+    recipe.stages[0].steps = steps + 2;
+    await writeRecipe("longer.json", recipe);
+    const refused = await runHere(wordsFor(run, "longer.json"));
+    expect(refused.exitCode).toBe(5);
+    expect(refused.stderr).toContain(`Delete ${join(folder, run, "stage-1-large")} to train again`);
+    await rm(join(folder, run, "stage-1-large"), { recursive: true });
+    const { exitCode, stderr } = await runHere(wordsFor(run, "longer.json"));
+    expect(exitCode, stderr).toBe(0);
+    const losses = await lossesOf(run);
+    expect(losses.map(({ length }) => length)).toEqual([steps + 2, steps]);
+    expect(losses[0].slice(0, steps)).toEqual(unbroken[0]);
+    expect(losses[1]).not.toEqual(unbroken[1]);
+    const shortened = await runHere(wordsFor(run)); // its first stage has more steps than the recipe now says
+    expect([shortened.exitCode, shortened.stderr]).toEqual([5, expect.stringContaining("stage-1-large")]);
+  });
+
+  it("refuses other data under the same name, other texts alone included, and takes the same data again", async () => {
+    const run = "other-data";
+    await cp(join(folder, "unbroken"), join(folder, run), { recursive: true });
+    await cp(join(folder, "shards"), join(folder, "same"), { recursive: true });
+    const again = await runHere(wordsFor(run, "recipe.json", "same"));
+    expect(again.exitCode, again.stderr).toBe(0);
+    await cp(join(folder, "shards"), join(folder, "reworded"), { recursive: true });
+    const rows = join(folder, "reworded", "second", "rows.jsonl");
+    await writeFile(rows, (await readFile(rows, "utf8")).replace("red dot", "red spot"));
+    const reworded = await runHere(wordsFor(run, "recipe.json", "reworded"));
+    expect(reworded.exitCode).toBe(5);
+    expect(reworded.stderr).toContain("stage-0-small, ");
+    await cp(join(folder, "shards"), join(folder, "damaged"), { recursive: true });
+    const pixels = join(folder, "damaged", "second", "images.bin");
+    await writeFile(pixels, (await readFile(pixels)).fill(7, 0, 9));
+    const damaged = await runHere(wordsFor(run, "recipe.json", "damaged"));
+    expect([damaged.exitCode, damaged.stderr]).toEqual([5, expect.stringContaining(pixels)]);
+    expect(await lossesOf(run)).toEqual(unbroken);
+  });
+
+  it("refuses a second process in the run's folder at once, naming the first, and loses nothing", async () => {
+    const run = "contested";
+    let second: CliResult | undefined;
+    let asked: Promise<unknown> | undefined;
+    let pid: number | undefined;
+    const first = await spawnPretraining(run, (lines, child) => {
+      if (lines !== 2) return;
+      pid = child.pid;
+      asked = runHere(wordsFor(run)).then((result) => {
+        second = result;
+      });
+    });
+    await asked;
+    expect(second?.exitCode).toBe(4);
+    expect(second?.stderr).toContain(`${join(folder, run)}: must be used by one run at a time`);
+    expect(second?.stderr).toContain(`process ${pid}`);
+    expect(first.exitCode, first.stderr).toBe(0);
+    expect(await lossesOf(run)).toEqual(unbroken);
+  });
+
+  it("refuses a set for evaluation, and more names of a later stage than there are, before anything is trained", async () => {
+    await cp(join(folder, "shards"), join(folder, "held-out"), { recursive: true });
+    const path = join(folder, "held-out", "second", "manifest.json");
+    const manifest = JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
+    for (const change of [{ role: "evaluation" }, { recipe: "second, evaluation, 16×16, crop" }]) {
+      await writeFile(path, JSON.stringify({ ...manifest, ...change }));
+      const { exitCode, stderr } = await runHere(wordsFor("untrained", "recipe.json", "held-out"));
+      expect([exitCode, stderr]).toEqual([2, expect.stringContaining("got one for evaluation")]);
+    }
+    const recipe = tinyRecipe(steps);
+    await writeRecipe("many-names.json", {
+      ...recipe,
+      stages: [recipe.stages[0], { ...recipe.stages[1], extraTexts: { first: 7 } }],
+    });
+    const { exitCode, stderr } = await runHere(wordsFor("untrained", "many-names.json"));
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining("at most the 6 different names")]);
+    expect(await readdir(join(folder, "untrained"))).toEqual([]);
+  });
+
   it.each([
     ["no text tower", "textWeights or textTransformer", { ...tinyRecipe(2), textWeights: undefined }],
     ["a chunk that does not divide the batch", "chunk", { ...tinyRecipe(2), chunk: 5 }],
     ["a rate that is a text", "stages.0.learningRate", withStage({ learningRate: "fast" })],
+    ["a warm-up longer than its stage", "warmupSteps", withStage({ warmupSteps: 3 })],
+    ["a final rate above the rate", "finalLearningRate", withStage({ finalLearningRate: 1 })],
+    ["crops from large to small", "crop.scale", withStage({ augment: { crop: { scale: [1, 0.6] } } })],
+    ["crops of nothing", "crop.scale", withStage({ augment: { crop: { scale: [0, 1] } } })],
+    ["crops beyond the picture", "crop.scale", withStage({ augment: { crop: { scale: [0.5, 1.5] } } })],
+    ["crops of no width", "crop.aspect", withStage({ augment: { crop: { scale: [0.5, 1], aspect: [0, 1] } } })],
     ["a field nobody knows", "momentun", { ...tinyRecipe(2), momentun: 1 }],
     ["an unknown schedule", "stages.0.schedule", withStage({ schedule: "zigzag" })],
   ])("refuses a recipe with %s, naming %s", async (_what, field, recipe) => {

@@ -66,7 +66,7 @@ function batchOf({ text, extraTexts = 0 }: Variant): ContrastiveBatch {
         ? { "text.features": { data: randomData([textCount, textWidth], "features"), width: textWidth } }
         : { "text.ids": { data: ids, width: tokens }, "text.mask": { data: mask, width: tokens } },
     labels: BigInt64Array.from([1, 2, 1, 3, 1, 4, 5, 5, 6, 2, 7, -8, 9, 1, 10, 11, 5, 12].slice(0, textCount), BigInt),
-    sets: BigInt64Array.from({ length: textCount }, (_, i) => BigInt(i % 3)),
+    further: Float32Array.from({ length: batch * (textCount - batch) }, (_, i) => Number(i % 3 > 0)),
   };
 }
 

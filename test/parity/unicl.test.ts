@@ -11,12 +11,12 @@ interface LossProblem {
   texts: ArrayLike<number>; // [T, D], T ≥ B
   labels: readonly number[]; // [T]
   batch?: number; // B if it is not T
-  sets?: readonly number[]; // [T], where there are texts beyond the images' own
+  further?: readonly number[]; // [B, T − B], where there are texts beyond the images' own
   logScale: number;
 }
 
 /** The graph's loss of normalised features, with its gradients. */
-async function graphLoss({ images, texts, labels, logScale, batch = labels.length, sets }: LossProblem) {
+async function graphLoss({ images, texts, labels, logScale, batch = labels.length, further }: LossProblem) {
   const width = images.length / batch;
   const [image, text] = [input("image", [batch, width]), input("text", [labels.length, width])];
   const scale = input("logScale", []);
@@ -25,7 +25,7 @@ async function graphLoss({ images, texts, labels, logScale, batch = labels.lengt
     normalizeL2(text),
     constant(BigInt64Array.from(labels, BigInt), [labels.length]),
     scale,
-    sets && constant(BigInt64Array.from(sets, BigInt), [sets.length]),
+    further && constant(Float32Array.from(further), [batch, labels.length - batch]),
   );
   const [toImage, toText, toScale] = gradients(loss, [image, text, scale]) as [Tensor, Tensor, Tensor];
   const feeds = {
@@ -38,7 +38,7 @@ async function graphLoss({ images, texts, labels, logScale, batch = labels.lengt
 }
 
 /** The loss in float64, written as the paper's sums over pairs. */
-function naiveLoss({ images, texts, labels, logScale, batch = labels.length, sets }: LossProblem): number {
+function naiveLoss({ images, texts, labels, logScale, batch = labels.length, further }: LossProblem): number {
   const rowsOf = (values: ArrayLike<number>): number[][] => {
     const width = images.length / batch;
     return Array.from({ length: values.length / width }, (_, i) => {
@@ -52,7 +52,7 @@ function naiveLoss({ images, texts, labels, logScale, batch = labels.length, set
   const logit = (i: number, k: number): number => Math.exp(logScale) * similarity(i, k);
   let total = 0;
   for (let i = 0; i < batch; i++) {
-    const counts = (k: number): boolean => k < batch || sets?.[k] === sets?.[i];
+    const counts = (k: number): boolean => k < batch || further?.[i * (labels.length - batch) + k - batch] === 1;
     const positives = labels.flatMap((label, k) => (label === labels[i] && counts(k) ? [k] : []));
     const ownPositives = positives.filter((k) => k < batch);
     const allTexts = labels.reduce((sum, _, j) => sum + (counts(j) ? Math.exp(logit(i, j)) : 0), 0);
@@ -104,15 +104,15 @@ describe("the UniCL loss against its definition in float64", () => {
       name: "texts beyond the images' own",
       labels: [5, 2, 5, 9, 2, 5, 0, 0, 11, 9],
       batch: 5,
-      sets: [0, 0, 1, 1, 0, 0, 0, 1, 1, 0],
+      further: [1, 1, 0, 0, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 0, 1],
     },
-  ])("with $name", async ({ labels, batch = labels.length, sets }) => {
+  ])("with $name", async ({ labels, batch = labels.length, further }) => {
     const problem = {
       images: randomData([batch, 7], "images"),
       texts: randomData([labels.length, 7], "texts"),
       labels,
       batch,
-      ...(sets && { sets }),
+      ...(further && { further }),
       logScale: Math.log(12),
     };
     const found = await graphLoss(problem);

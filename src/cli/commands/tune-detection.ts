@@ -6,6 +6,7 @@ import { fewShotSubset } from "../../data/detection/few-shot.ts";
 import type { DetectionPictures } from "../../data/detection/picture-store.ts";
 import { decode } from "../../evaluation/detection-exposure.ts";
 import { drawDetections } from "../../evaluation/detection-score.ts";
+import { withFolder } from "../../io/folder-lock.ts";
 import { startProgress } from "../../io/progress.ts";
 import type { DetectionRecipe } from "../../tasks/detection/detection-recipe.ts";
 import { PictureDetector } from "../../tasks/detection/picture-detector.ts";
@@ -82,39 +83,49 @@ export const tuneDetectionCommand = defineCommand<[string], TuneDetectionOptions
   async run(context, [path], options) {
     const set = await openReportedSet(context, path, options.strict ?? false);
     const start = await tuningStart(context, options, set.classes);
-    const train = set.splits.get("train") ?? [];
-    const subset = options.shots === undefined ? train : fewShotSubset(train, options.shots, options.seed);
-    const recipe = recipeFrom(options, { pictures: subset.length, start, seed: options.seed });
-    const runDir = resolve(options.out);
-    const name = options.name ?? basename(runDir);
-    const pictures = await openPictures(context, set, subset, recipe);
-    try {
-      for (const failure of pictures.failures) context.log(failure.error.message);
-      const tuned = await trainShown(context, { set, pictures, start, recipe, runDir, name, options });
-      if (!tuned.finished) {
-        context.log(`Stopped; a checkpoint is in ${options.out}. Run the same command to go on.`);
-        return exitCodes.interrupted;
-      }
-      const scored = await scoreSplits(context, set, tuned, recipe);
-      const { test, val } = scored;
-      const shotsText = options.shots === undefined ? "all" : `${options.shots} a class, seed ${options.seed}`;
-      await saveTunedDetector(tunedFolder(runDir), {
-        ...{ name, set, start, recipe, tuned, runDir },
-        subset: shotsText,
-        pictures: pictures.count,
-        failed: pictures.failures.length,
-        scores: { ...(val && { val: val.scores }), ...(test && { test: test.scores }) },
-        ...(await sheetOf(set, (test ?? val)?.pictures ?? [])),
-      });
-      await report(context, options, runDir, scored);
-      return set.problems.some(({ action }) => action !== "noted") || pictures.failures.length > 0
-        ? exitCodes.someFailed
-        : exitCodes.ok;
-    } finally {
-      pictures.close();
-    }
+    return withFolder(resolve(options.out), () => tuneOn(context, set, start, options));
   },
 });
+
+/** Tunes, scores and saves, in the output folder that is this run's alone. */
+async function tuneOn(
+  context: CommandContext,
+  set: DetectionSet,
+  start: TuningStart,
+  options: TuneDetectionOptions,
+): Promise<number> {
+  const train = set.splits.get("train") ?? [];
+  const subset = options.shots === undefined ? train : fewShotSubset(train, options.shots, options.seed);
+  const recipe = recipeFrom(options, { pictures: subset.length, start, seed: options.seed });
+  const runDir = resolve(options.out);
+  const name = options.name ?? basename(runDir);
+  const pictures = await openPictures(context, set, subset, recipe);
+  try {
+    for (const failure of pictures.failures) context.log(failure.error.message);
+    const tuned = await trainShown(context, { set, pictures, start, recipe, runDir, name, options });
+    if (!tuned.finished) {
+      context.log(`Stopped; a checkpoint is in ${options.out}. Run the same command to go on.`);
+      return exitCodes.interrupted;
+    }
+    const scored = await scoreSplits(context, set, tuned, recipe);
+    const { test, val } = scored;
+    const shotsText = options.shots === undefined ? "all" : `${options.shots} a class, seed ${options.seed}`;
+    await saveTunedDetector(tunedFolder(runDir), {
+      ...{ name, set, start, recipe, tuned, runDir },
+      subset: shotsText,
+      pictures: pictures.count,
+      failed: pictures.failures.length,
+      scores: { ...(val && { val: val.scores }), ...(test && { test: test.scores }) },
+      ...(await sheetOf(set, (test ?? val)?.pictures ?? [])),
+    });
+    await report(context, options, runDir, scored);
+    return set.problems.some(({ action }) => action !== "noted") || pictures.failures.length > 0
+      ? exitCodes.someFailed
+      : exitCodes.ok;
+  } finally {
+    pictures.close();
+  }
+}
 
 async function openPictures(
   context: CommandContext,
@@ -153,6 +164,7 @@ async function trainShown(
       checkpointMinutes: options.checkpointMinutes,
       signal: context.signal,
       onSkip: (folder, reason) => context.log(`skipped the damaged checkpoint ${folder}: ${reason}`),
+      onWarning: context.log,
       onStep: async (step) => {
         const progress = { label: "tuning", unit: "steps", total: step.totalSteps, start: step.step - 1 };
         shown ??= startProgress({ ...progress, environment: context.environment });

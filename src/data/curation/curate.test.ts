@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -24,7 +24,11 @@ function quarters(seed: number): RgbImage {
   return image;
 }
 
-async function shard(name: string, rows: readonly [seed: number, text: string][]): Promise<string> {
+async function shard(
+  name: string,
+  rows: readonly [seed: number, text: string][],
+  role?: "training" | "evaluation",
+): Promise<string> {
   const folder = join(root, name);
   const writer = new ShardWriter(folder, {
     name,
@@ -34,6 +38,7 @@ async function shard(name: string, rows: readonly [seed: number, text: string][]
     width: 16,
     recipe: "none",
     createdBy: "test",
+    ...(role && { role }),
   });
   writer.countRemoved("blank", 2);
   for (const [index, [seed, text]] of rows.entries())
@@ -85,5 +90,36 @@ describe("curateShards", () => {
     expect(markdown).toContain("`training/2` “c” = `evaluation/1` “y” (difference 0)");
     const again = await curateShards(options);
     expect(again.before).toEqual(again.after);
+  });
+
+  it("refuses to clean an evaluation set, or a set of itself, be it by a link", async () => {
+    const evaluation = await shard("held", [[1, "a"]], "evaluation");
+    const training = await shard("to-train", [[2, "b"]], "training");
+    const curated = (cleaned: string, against: string) =>
+      curateShards({ training: [cleaned], evaluation: [against], rule: defaultMatchRule });
+    await expect(curated(evaluation, training)).rejects.toThrow("got one for evaluation");
+    await expect(curated(training, training)).rejects.toThrow("got itself among them");
+    const link = join(root, "linked");
+    symlinkSync(training, link);
+    await expect(curated(training, link)).rejects.toThrow("got itself among them");
+    expect([ShardReader.open(evaluation).count, ShardReader.open(training).count]).toEqual([1, 1]);
+  });
+
+  it("never writes a set of nothing, and then no other either", async () => {
+    const evaluation = await shard("all", [
+      [1, "a"],
+      [2, "b"],
+    ]);
+    const sound = await shard("sound", [
+      [2, "b"],
+      [3, "c"],
+    ]);
+    const copied = await shard("copied", [[1, "other words"]]);
+    const options = { training: [sound, copied], evaluation: [evaluation], rule: defaultMatchRule };
+    await expect(curateShards(options)).rejects.toThrow(`${copied}: curation must leave pictures`);
+    expect([ShardReader.open(sound).count, ShardReader.open(copied).count]).toEqual([2, 1]);
+    expect((await curateShards({ ...options, dryRun: true })).after).toEqual({ sound: 1, copied: 0 });
+    await curateShards({ ...options, training: [sound] });
+    expect(ShardReader.open(sound).count).toBe(1);
   });
 });

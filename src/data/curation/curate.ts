@@ -1,5 +1,9 @@
-import { join } from "node:path";
+import { realpathSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { UserError } from "../../core/errors.ts";
 import type { RgbImage } from "../../core/image.ts";
+import { roleOf } from "../shard-format.ts";
+import { readShardManifest } from "../shard-reader.ts";
 import { type ShardManifest, ShardReader, type ShardRow, ShardWriter } from "../shards.ts";
 import { writeContactSheet } from "./contact-sheet.ts";
 import type { CurationReport, PairOfSets, RemovedRow } from "./curation-report.ts";
@@ -35,9 +39,13 @@ const pairsPerSheet = 60;
 
 /**
  * Drops from every training set the pictures that also are in an evaluation set, by perceptual hash and thumbnail and
- * mirrored ones too, and later copies of its own pictures under equal texts.
+ * mirrored ones too, and later copies of its own pictures under equal texts. No set is replaced before all are compared.
+ *
+ * @throws UserError: bad-argument if a set to clean is for evaluation, or among those it is compared with; mismatch if
+ *   nothing of it would stay
  */
 export async function curateShards(options: CurateOptions): Promise<CurationReport> {
+  requireApart(options);
   const sets = options.evaluation.map((folder) => {
     options.onStep?.(`reading ${folder}`);
     const reader = ShardReader.open(folder);
@@ -51,6 +59,7 @@ export async function curateShards(options: CurateOptions): Promise<CurationRepo
   const pairs: PairOfSets[] = [];
   const before: Record<string, number> = {};
   const after: Record<string, number> = {};
+  const cleanings: Cleaning[] = [];
   for (const folder of options.training) {
     options.signal?.throwIfAborted();
     options.onStep?.(`reading ${folder}`);
@@ -75,11 +84,16 @@ export async function curateShards(options: CurateOptions): Promise<CurationRepo
       await writeSheet(options.sheetFolder, reader, folder, own);
       before[name] = reader.count;
       after[name] = reader.count - removed.size;
-      if (removed.size > 0 && !options.dryRun) await rewrite(reader, folder, removed);
+      if (removed.size > 0) cleanings.push({ folder, rowsSha256: reader.rowsSha256, removed });
+      if (removed.size === reader.count && removed.size > 0 && !options.dryRun) {
+        const rule = `${folder}: curation must leave pictures, got none of ${reader.count} that stays`;
+        throw new UserError("mismatch", `${rule}. No set was changed; leave this one out, as a copy of the others.`);
+      }
     } finally {
       reader.close();
     }
   }
+  if (!options.dryRun) for (const cleaning of cleanings) await rewrite(cleaning);
   return {
     rule: options.rule,
     rewritten: !options.dryRun,
@@ -132,12 +146,43 @@ function ownDuplicates(rows: readonly ShardRow[], pictures: readonly SearchedPic
   }));
 }
 
-async function rewrite(
-  reader: ShardReader,
-  folder: string,
-  removed: ReadonlyMap<number, string>,
-): Promise<ShardManifest> {
+/** Refuses what would clean a set of its own pictures, or one that training sets are cleaned of. */
+function requireApart({ training, evaluation }: CurateOptions): void {
+  const held = new Set(evaluation.map(realPath));
+  for (const folder of training) {
+    if (roleOf(readShardManifest(folder)) === "evaluation") {
+      const rule = `${folder}: must be a set for training to be cleaned, got one for evaluation`;
+      throw new UserError("bad-argument", `${rule}. Name it with --against.`);
+    }
+    if (held.has(realPath(folder))) {
+      const rule = `${folder}: must be compared with other sets, got itself among them`;
+      throw new UserError("bad-argument", `${rule}. Its own copies are found anyway.`);
+    }
+  }
+}
+
+/** A folder without links; of one that does not exist, the path, which is reported when it is opened. */
+function realPath(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch {
+    return resolve(folder);
+  }
+}
+
+interface Cleaning {
+  readonly folder: string;
+  readonly rowsSha256: string; // of the rows that were compared
+  readonly removed: ReadonlyMap<number, string>; // row → reason
+}
+
+async function rewrite({ folder, rowsSha256, removed }: Cleaning): Promise<ShardManifest> {
+  const reader = ShardReader.open(folder);
   const { manifest, rows } = reader;
+  if (reader.rowsSha256 !== rowsSha256) {
+    reader.close();
+    throw new UserError("mismatch", `${folder}: must stay as it was compared, got other rows. Curate again.`);
+  }
   const writer = new ShardWriter(folder, manifest);
   try {
     for (const [reason, count] of Object.entries(manifest.removed)) writer.countRemoved(reason, count);
@@ -148,6 +193,8 @@ async function rewrite(
   } catch (error) {
     writer.abort();
     throw error;
+  } finally {
+    reader.close();
   }
   return writer.close();
 }

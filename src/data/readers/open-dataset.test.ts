@@ -86,6 +86,25 @@ describe("tables", () => {
     await expect(readAll(path, { columns: { image: "nope" } })).rejects.toThrow(/must have a column "nope"/);
   });
 
+  it("reads one split of a table or of a folder of splits, by any word for it", async () => {
+    const rows = ["train", "valid", "Dev", "extra"].map((split, i) =>
+      JSON.stringify({ file: `${i}.jpg`, text: "t", split }),
+    );
+    const path = put("split-column/rows.jsonl", rows.join("\n"));
+    const keysOf = async (split: string) => (await readAll(path, { split })).records.map(({ key }) => key);
+    expect([await keysOf("validation"), await keysOf("extra")]).toEqual([["1.jpg", "2.jpg"], ["3.jpg"]]);
+    await expect(readAll(path)).rejects.toThrow("must be one split, got train, val, extra");
+    await expect(readAll(path, { split: "test" })).rejects.toThrow("rows of the split test, got train, val, extra");
+    const single = put("split-column/single.csv", "file,text,split\na.jpg,a,test\nb.jpg,b,test\n");
+    expect((await readAll(single)).records.length).toBe(2);
+    put("folders/train/cat/a.jpg");
+    put("folders/valid/cat/b.jpg");
+    const folders = join(root, "folders");
+    expect((await readAll(folders, { split: "val" })).records.map(({ key }) => key)).toEqual(["cat/b.jpg"]);
+    await expect(readAll(folders)).rejects.toThrow("must be one split");
+    await expect(readAll(join(folders, "train"), { split: "val" })).rejects.toThrow("Leave out --split");
+  });
+
   it("reads JSON lines, caption lists and ids", async () => {
     const lines = [
       '{"id": 7, "file": "a.jpg", "captions": ["one", " two ", ""], "label": 3}',

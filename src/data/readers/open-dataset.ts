@@ -9,7 +9,8 @@ import type { ColumnNames } from "./columns.ts";
 import { readFolderOfClasses } from "./folder-of-classes.ts";
 import { readPackedImages } from "./packed-images.ts";
 import type { DatasetRecord, ReaderOptions } from "./record.ts";
-import { readImageTable, readJsonRows } from "./tables.ts";
+import { requireOneSplit, splitNamed } from "./table-splits.ts";
+import { columnResolver, readDelimitedRows, readImageTable, readJsonRows } from "./tables.ts";
 import { readWebdataset } from "./webdataset.ts";
 
 /** The formats that can be read; `idx` (MNIST's) as a labelled set only. */
@@ -26,6 +27,8 @@ export type DatasetFormat =
 export interface OpenDatasetOptions extends ReaderOptions {
   readonly columns?: ColumnNames;
   readonly imageFolder?: string;
+  /** The split to read of a table with a split column, or of a folder of splits. */
+  readonly split?: string;
 }
 
 /** A dataset whose format is known; `records` may be iterated again, and reads the files anew each time. */
@@ -55,15 +58,36 @@ export async function openDataset(path: string, options: OpenDatasetOptions = {}
 async function openFile(path: string, options: OpenDatasetOptions): Promise<OpenedDataset> {
   const name = path.toLowerCase();
   const opened = (format: DatasetFormat, records: () => AsyncIterable<DatasetRecord>) => ({ format, path, records });
-  if (name.endsWith(".csv")) return opened("csv", () => readImageTable(path, "csv", options));
-  if (name.endsWith(".tsv")) return opened("tsv", () => readImageTable(path, "tsv", options));
+  if (name.endsWith(".csv") || name.endsWith(".tsv")) {
+    const format = name.endsWith(".csv") ? "csv" : "tsv";
+    await checkSplits(path, format, options);
+    return opened(format, () => readImageTable(path, format, options));
+  }
   if (/\.(jsonl|ndjson)$/.test(name)) {
+    await checkSplits(path, "jsonl", options);
     if (await isPackedTable(path)) return opened("packed", () => readPackedImages(path, options));
     return opened("jsonl", () => readImageTable(path, "jsonl", options));
   }
+  refuseSplit(path, options);
   if (/\.(tar|tar\.gz|tgz)$/.test(name)) return opened("webdataset", () => readWebdataset([path], options));
   if (name.endsWith(".json")) return opened("coco-captions", () => readCocoCaptions(path, options));
   throw new UserError("unsupported", `${path}: must be ${ACCEPTED}, got another file.`);
+}
+
+/** Reads a table's rows once through, which takes no time beside its pictures: all else is told when they are read. */
+async function checkSplits(path: string, format: "csv" | "tsv" | "jsonl", options: OpenDatasetOptions): Promise<void> {
+  const { columns = {}, split, encoding, signal } = options;
+  const quiet = { onProblem: () => undefined, ...(encoding && { encoding }), ...(signal && { signal }) };
+  const rows =
+    format === "jsonl" ? readJsonRows(path, quiet) : readDelimitedRows(path, format === "csv" ? "," : "\t", quiet);
+  const wanted = columns.split === undefined ? {} : { split: columns.split }; // other columns may be missing in a row
+  await requireOneSplit(path, rows, columnResolver(wanted, path), split);
+}
+
+function refuseSplit(path: string, { split }: OpenDatasetOptions): void {
+  if (split === undefined) return;
+  const rule = `${path}: a split is of a table with a split column, or of a folder of splits`;
+  throw new UserError("bad-argument", `${rule}; got ${split} for other data. Leave out --split.`);
 }
 
 /** Whether the first row that parses says where its image lies in a packed file. */
@@ -86,6 +110,7 @@ async function openFolder(folder: string, options: OpenDatasetOptions): Promise<
   if (names.includes("metadata.jsonl")) return openFile(join(folder, "metadata.jsonl"), options);
   const tars = names.filter((name) => /\.(tar|tar\.gz|tgz)$/i.test(name)).sort();
   if (tars.length > 0) {
+    refuseSplit(folder, options);
     const paths = tars.map((name) => join(folder, name));
     return { format: "webdataset", path: folder, records: () => readWebdataset(paths, options) };
   }
@@ -104,9 +129,13 @@ async function openClasses(
   options: OpenDatasetOptions,
 ): Promise<OpenedDataset> {
   if (subfolders.length > 0 && subfolders.every((name) => SPLIT_NAMES.has(name.toLowerCase()))) {
+    const { split, ...rest } = options;
+    const chosen = subfolders.find((name) => split !== undefined && splitNamed(name) === splitNamed(split));
+    if (chosen !== undefined) return openFolder(join(folder, chosen), rest);
     const splits = subfolders.map((name) => join(folder, name)).join(", ");
     throw new UserError("bad-argument", `${folder}: must be one split, got several folders. Name one of ${splits}.`);
   }
+  refuseSplit(folder, options);
   for await (const file of walkImageFiles(subfolders.map((name) => join(folder, name)).filter(existsSync))) {
     if ("error" in file) continue; // reported when the records are read
     return { format: "folder-of-classes", path: folder, records: () => readFolderOfClasses(folder, options) };

@@ -5,6 +5,7 @@ import { openPackedFile, type PackedFile } from "../../io/archives.ts";
 import { fileError } from "../../io/file-errors.ts";
 import { type ResolvedColumns, rowTexts } from "./columns.ts";
 import { type DatasetRecord, reportProblem, rowError } from "./record.ts";
+import { isOfSplit } from "./table-splits.ts";
 import { columnResolver, readJsonRows, type TableOptions, type TableRow } from "./tables.ts";
 
 export interface PackedOptions extends TableOptions {
@@ -23,7 +24,9 @@ export async function* readPackedImages(tablePath: string, options: PackedOption
     for await (const row of readJsonRows(tablePath, options)) {
       let record: DatasetRecord;
       try {
-        record = await packedRecord(row, columnsOf(row), packed);
+        const columns = columnsOf(row);
+        if (!isOfSplit(row, columns, options.split)) continue;
+        record = await packedRecord(row, columns, packed);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         reportProblem(options, row.place, error);

@@ -4,6 +4,7 @@ import { readLines, readTextChunks, type TextEncoding } from "../../io/text-file
 import { type ColumnNames, type ResolvedColumns, resolveColumns, rowTexts } from "./columns.ts";
 import { DelimitedParser, type DelimitedRow, type Delimiter } from "./delimited-text.ts";
 import { type DatasetRecord, type ReaderOptions, reportProblem, rowError } from "./record.ts";
+import { isOfSplit } from "./table-splits.ts";
 
 /** A row of a table as named fields. */
 export interface TableRow {
@@ -13,6 +14,8 @@ export interface TableRow {
 
 export interface TableOptions extends ReaderOptions {
   readonly columns?: ColumnNames;
+  /** Rows of this split alone, by the split column; all if it is left out. */
+  readonly split?: string;
   /** Where relative image paths start; the table's own folder if it is left out. */
   readonly imageFolder?: string;
 }
@@ -106,7 +109,9 @@ export async function* readImageTable(
     if (format !== "jsonl" && columnsOf(row).image === undefined) throw missingImageColumn(path, row);
     let record: DatasetRecord;
     try {
-      record = tableRecord(row, columnsOf(row), folder);
+      const columns = columnsOf(row);
+      if (!isOfSplit(row, columns, options.split)) continue;
+      record = tableRecord(row, columns, folder);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       reportProblem(options, row.place, error);

@@ -19,7 +19,7 @@ export function ownDataset(path: string, options: OwnDatasetOptions): Recipe {
     name,
     summary: "own data",
     licence,
-    source: path,
+    source: options.split === undefined ? path : `${path}, split ${options.split}`,
     role: "training",
     size,
     fit: fitTitles[fit],

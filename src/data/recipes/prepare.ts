@@ -41,6 +41,7 @@ export async function prepareRecipe(recipe: Recipe, options: PrepareOptions): Pr
     width: size,
     recipe: `${recipe.name}, ${recipe.role}, ${size}×${size}, ${recipe.fit}`,
     createdBy: "florence data prepare",
+    role: recipe.role,
   });
   try {
     const samples = recipe.samples({

@@ -134,6 +134,7 @@ async function tuneAndScore(context: EvaluationContext, planned: PlannedScore): 
     cacheFolder: join(runDir, "cache"), // goes with the run; without it all pictures must fit into memory
     checkpointMinutes,
     ...(signal && { signal }),
+    ...(context.onWarning && { onWarning: context.onWarning }),
     onStep: ({ step, totalSteps }) => onProgress?.(`tune, ${exposure} shots`, step, totalSteps, "steps"),
   });
   signal?.throwIfAborted();

@@ -17,7 +17,7 @@ export interface ContrastiveBatch {
   pixels: Uint8Array; // [B, H, W, 3]
   texts: Record<string, { data: Float32Array | Int32Array; width: number }>; // graph inputs, T rows of `width` values
   labels: BigInt64Array; // [T] of the texts; the first B are the images' own
-  sets: BigInt64Array; // [T], a number for the set each text is of
+  further?: Float32Array; // [B, T − B], which further texts each image is told apart from; needed if T > B
   anchors?: Float32Array; // [B, D], where the shape has an anchor weight
 }
 
@@ -92,10 +92,9 @@ export class ContrastiveObjective implements Objective {
   }
 
   async #fullStep(program: Program, data: ContrastiveBatch, dropPath?: Float32Array): Promise<StepResult> {
-    const { batch } = this.#options;
     const feeds = this.#parameterFeeds();
     feeds.set("pixels", data.pixels).set("labels", data.labels);
-    if (data.labels.length > batch) feeds.set("sets", data.sets);
+    if (data.further) feeds.set("further", data.further);
     if (data.anchors) feeds.set("anchors", data.anchors);
     for (const [name, { data: values }] of Object.entries(data.texts)) feeds.set(name, values);
     if (dropPath) feeds.set("dropPath", dropPath);
@@ -144,7 +143,7 @@ export class ContrastiveObjective implements Objective {
     }
     const feeds = new Map<string, FeedData>(parameters);
     feeds.set("images", images).set("texts", texts).set("labels", data.labels);
-    if (textCount > batch) feeds.set("sets", data.sets);
+    if (data.further) feeds.set("further", data.further);
     if (data.anchors) feeds.set("anchors", data.anchors);
     const lossOutputs = await run(programs.loss, feeds);
     const gradients = new Map<string, Float32Array>();

@@ -60,13 +60,14 @@ function lossOf(images: Tensor, texts: Tensor, { model, anchorWeight = 0 }: Cont
   return add(contrastive, mul(sum(mul(moved, moved)), anchorWeight / images.shape[0]));
 }
 
-/** The loss that the model's scores are for, fed `labels` of the texts, and `sets` where some are no image's own. */
+/** The loss that the model's scores are for, fed `labels` of the texts, and `further` where some are no image's own. */
 function pairLoss(images: Tensor, texts: Tensor, { logitScale, logitBias }: TwoTower): Tensor {
   const [textCount] = texts.shape;
   const labels = input("labels", [textCount], "int64");
   if (logitBias) return sigmoidLoss(images, texts, labels, logitScale, logitBias);
-  const sets = textCount > images.shape[0] ? input("sets", [textCount], "int64") : undefined;
-  return uniclLoss(images, texts, labels, logitScale, sets);
+  const [batch] = images.shape;
+  const further = textCount > batch ? input("further", [batch, textCount - batch]) : undefined;
+  return uniclLoss(images, texts, labels, logitScale, further);
 }
 
 function gradientOutputs(parameters: ReadonlyMap<string, Parameter>, found: readonly (Tensor | undefined)[]) {
@@ -99,7 +100,7 @@ export async function compileFullStep(shape: ContrastiveShape, batch: number, te
 /** The three programs of a gradient cache. Gao et al., arXiv:2101.06983. */
 export interface GradientCachePrograms {
   forward: Program; // chunk → `images`, `texts`
-  loss: Program; // all embeddings, `labels` and `sets` → `loss`, gradients of both sides and of the scores' parameters
+  loss: Program; // all embeddings, `labels` and `further` → `loss`, gradients of both sides and of the scores' parameters
   backward: Program; // chunk and the gradients of its embeddings → a gradient for each parameter
 }
 

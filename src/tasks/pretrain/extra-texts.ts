@@ -52,6 +52,7 @@ function ownNames({ rows }: ShardReader): OwnName[] {
   const byLabel = new Map<bigint, OwnName>();
   for (const { texts } of rows) {
     const [text] = texts;
+    if (text === undefined) continue;
     const label = textLabel(text);
     if (!byLabel.has(label)) byLabel.set(label, { text, label });
   }

@@ -3,10 +3,13 @@ import { UserError } from "../../core/errors.ts";
 import { CLIP_MERGE_COUNT } from "../../data/tokenizers/clip-bpe.ts";
 import { clipTransformerConfigSchema, coSwinConfigSchema } from "../../models/config-schemas.ts";
 
-const range = z.tuple([z.number(), z.number()]);
+const range = z
+  .tuple([z.number().positive(), z.number().positive()])
+  .refine(([low, high]) => low <= high, "must go from low to high");
+const shareRange = range.refine(([, high]) => high <= 1, "must be shares of the picture, in (0, 1]");
 
 const augmentSchema = z.strictObject({
-  crop: z.strictObject({ scale: range, aspect: range.optional() }).optional(),
+  crop: z.strictObject({ scale: shareRange, aspect: range.optional() }).optional(),
   flip: z.number().min(0).max(1).optional(),
   shift: z.number().nonnegative().optional(),
   sharpen: z.number().nonnegative().optional(),
@@ -75,6 +78,7 @@ export function parsePretrainRecipe(value: unknown, source: string): PretrainRec
   if (result.success) {
     checkText(result.data, source);
     checkChunk(result.data, source);
+    checkRates(result.data, source);
     return result.data;
   }
   const issue = result.error.issues[0];
@@ -105,6 +109,20 @@ function checkChunk({ chunk, stages }: PretrainRecipe, source: string): void {
     if (batch % chunk !== 0) refuse(`chunk must divide the batch of ${batch} of stage ${name}, got ${chunk}`);
     const [extra, chunks] = [totalOf(extraTexts), batch / chunk];
     if (extra % chunks !== 0) refuse(`extraTexts of stage ${name} must share out among ${chunks} chunks, got ${extra}`);
+  }
+}
+
+/** The first step past the warm-up of a stage that decays must be one of its own; a constant one may end with it. */
+function checkRates({ stages }: PretrainRecipe, source: string): void {
+  for (const { name, steps, schedule, learningRate, finalLearningRate, warmupSteps } of stages) {
+    const refuse = (rule: string, value: number): never => {
+      throw new UserError("bad-argument", `${source}: ${rule} of stage ${name}, got ${value}. Correct the recipe.`);
+    };
+    const longest = schedule === "constant" ? steps : steps - 1;
+    if (warmupSteps > longest) refuse(`warmupSteps must be at most ${longest} for the ${steps} steps`, warmupSteps);
+    if (finalLearningRate > learningRate) {
+      refuse(`finalLearningRate must be at most the learningRate ${learningRate}`, finalLearningRate);
+    }
   }
 }
 

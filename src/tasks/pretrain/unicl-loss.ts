@@ -13,31 +13,30 @@ import { constant, formatShape, type Tensor } from "../../graph/tensor.ts";
  *
  * Differs from the papers' sum: each direction is the mean over the batch and the two are averaged, so that with all
  * labels different it is CLIP's loss exactly. Texts beyond the images' own take part in the image → text direction
- * alone, for images of their set: they make it a choice among more descriptions than the batch has pictures. Other
- * sets' names are left out because they may describe the image too ("frog" a picture labelled "bullfrog").
+ * alone, for the images that `further` gives them: they make it a choice among more descriptions than the batch has
+ * pictures. Those that may describe an image too are to be left out there, neither positive nor negative.
  *
  * @param images      [B, D], of length 1
  * @param texts       [T, D], of length 1, T ≥ B; text i is the description of image i for i < B
  * @param labels      [T] int64 of the texts, equal for equal descriptions
  * @param logitScale  [], the logarithm of the scale of the cosines
- * @param sets        [T] int64, the set each text is of; needed if T > B
+ * @param further     [B, T − B], 1 where an image is told apart from a further text, else 0; needed if T > B
  * @returns           []
  */
-export function uniclLoss(images: Tensor, texts: Tensor, labels: Tensor, logitScale: Tensor, sets?: Tensor): Tensor {
-  checkShapes(images, texts, labels, sets);
+export function uniclLoss(images: Tensor, texts: Tensor, labels: Tensor, logitScale: Tensor, further?: Tensor): Tensor {
+  checkShapes(images, texts, labels, further);
   const [batch] = images.shape;
   const [count] = texts.shape;
   const scale = exp(logitScale);
   const logits = (of: Tensor, among: Tensor): Tensor => mul(matmul(of, among, { transposeB: true }), scale);
   const average = (a: Tensor, b: Tensor): Tensor => mul(add(a, b), 0.5);
-  if (!sets || count === batch) {
+  if (!further || count === batch) {
     const targets = shares(pairsOfEqual(labels, labels)); // row i serves image i and text i alike
     return average(crossEntropy(logits(images, texts), targets), crossEntropy(logits(texts, images), targets));
   }
   const ownTexts = slice(texts, 0, 0, batch);
   const ownLabels = slice(labels, 0, 0, batch);
-  const sameSet = pairsOfEqual(slice(sets, 0, 0, batch), slice(sets, 0, batch, count));
-  const allowed = concat([constant(new Float32Array(batch * batch).fill(1), [batch, batch]), sameSet], 1);
+  const allowed = concat([constant(new Float32Array(batch * batch).fill(1), [batch, batch]), further], 1);
   const penalty = mul(add(allowed, -1), 1e9);
   return average(
     crossEntropy(add(logits(images, texts), penalty), shares(mul(pairsOfEqual(ownLabels, labels), allowed))),
@@ -45,15 +44,15 @@ export function uniclLoss(images: Tensor, texts: Tensor, labels: Tensor, logitSc
   );
 }
 
-function checkShapes(images: Tensor, texts: Tensor, labels: Tensor, sets: Tensor | undefined): void {
+function checkShapes(images: Tensor, texts: Tensor, labels: Tensor, further: Tensor | undefined): void {
   const [batch, width] = images.shape;
   const [count] = texts.shape;
   const perText = formatShape([count]);
   const fits = texts.rank === 2 && texts.shape[1] === width && formatShape(labels) === perText;
-  if (fits && (sets ? count >= batch && formatShape(sets) === perText : count === batch)) return;
-  const shapes = [images, texts, labels, ...(sets ? [sets] : [])].map((tensor) => formatShape(tensor)).join(", ");
+  if (fits && (further ? formatShape(further) === formatShape([batch, count - batch]) : count === batch)) return;
+  const shapes = [images, texts, labels, ...(further ? [further] : [])].map((tensor) => formatShape(tensor)).join(", ");
   throw new ShapeError(
-    `uniclLoss: images must be [B, D], texts [T, D], labels [T], and with T > B sets [T], got ${shapes}`,
+    `uniclLoss: images must be [B, D], texts [T, D], labels [T], and with T > B further [B, T − B], got ${shapes}`,
   );
 }
 
